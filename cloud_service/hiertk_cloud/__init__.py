@@ -1,0 +1,1 @@
+"""The cloud service: ingest, durable log, trainer of the cloud partition."""

@@ -1,0 +1,1 @@
+"""The contract between toolkit, devices, cloud and phone: messages, topics, codec, bundle."""

@@ -1,0 +1,73 @@
+"""Writing files and folders so that a crash leaves the old one or the new one, never half."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hiertk_protocol.errors import ConfigError, StorageError
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` that takes its place if the block succeeds.
+
+    Raises StorageError if the disk refuses.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `target` that takes its place if the block succeeds.
+
+    Raises ConfigError if `target` exists and `replace` is false, StorageError if the disk refuses.
+    """
+    if target.exists() and not replace:
+        raise ConfigError(f"{target} exists: choose another folder, or --force to replace it")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _take_place(temporary, target)
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, target: Path) -> None:
+    for path in temporary.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+    outgoing = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.rename(outgoing)
+    temporary.rename(target)
+    sync_folder(target.parent)
+    if outgoing.is_dir():
+        shutil.rmtree(outgoing)
+    else:
+        outgoing.unlink(missing_ok=True)

@@ -1,0 +1,194 @@
+"""The manifest of a bundle: everything that device, cloud and phone must agree on."""
+
+import hashlib
+import re
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hiertk_protocol.errors import BundleError
+
+SCHEMA_VERSION = 1
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_FILE_BYTES = 4 << 30
+MAX_CLASSES = 4096
+
+CLOSED_SLOT_BIAS = -1e9  # its softmax is exactly 0 in float32, and so is its gradient
+
+Positive = Annotated[int, Field(ge=1, le=1 << 20)]
+Target = Literal["linux", "android", "rpi"]
+Backend = Literal["onnxruntime", "executorch", "torch"]
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,3}")
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelInfo(_Record):
+    """Which network, and where it is cut."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
+    split: Positive
+    split_count: Positive
+    split_module: str = Field(max_length=300)
+    stem: Literal["torchvision", "3x3"]
+    edge_parameters: int = Field(ge=0)
+    cloud_parameters: int = Field(ge=0)
+    normalization: Literal["batch"] = "batch"
+
+
+class InputInfo(_Record):
+    """How an image becomes an input: RGB, resized to size by size (bilinear), /255, normalized.
+
+    The tensor is (N, 3, size, size) float32.
+    """
+
+    size: Annotated[int, Field(ge=8, le=1024)]
+    mean: tuple[float, float, float]
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return (3, self.size, self.size)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of one input as 8-bit RGB."""
+        return 3 * self.size * self.size
+
+
+class FeatureInfo(_Record):
+    """What the edge partition sends."""
+
+    shape: tuple[Positive, Positive, Positive]
+    bits: Literal[8, 4]
+
+    @property
+    def values(self) -> int:
+        """Number of values of one sample."""
+        channels, height, width = self.shape
+        return channels * height * width
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of one sample before compression."""
+        return self.values if self.bits == 8 else (self.values + 1) // 2
+
+
+class ClassInfo(_Record):
+    """The class map at export: names[i] is in slot i; slots up to `capacity` are free."""
+
+    names: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...]
+    capacity: Annotated[int, Field(ge=1, le=MAX_CLASSES)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ClassInfo":
+        if len(set(self.names)) != len(self.names):
+            raise ValueError("class names repeat")
+        if len(self.names) > self.capacity:
+            raise ValueError(f"{len(self.names)} classes do not fit {self.capacity} slots")
+        return self
+
+    def bias(self) -> npt.NDArray[np.float32]:
+        """Return the class bias (capacity,) float32 that both exits add to their logits."""
+        bias = np.full(self.capacity, CLOSED_SLOT_BIAS, np.float32)
+        bias[: len(self.names)] = 0
+        return bias
+
+
+class OptimizerInfo(_Record):
+    """AdamW of the edge partition. Free slots rely on weight decay being 0."""
+
+    name: Literal["adamw"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class EngineInfo(_Record):
+    """The engine that trains on the device, in exactly the version that wrote its files."""
+
+    backend: Backend
+    version: str = Field(max_length=40)
+    batch_size: Positive
+
+
+class ParityCheck(_Record):
+    """One comparison of the exported step with the PyTorch reference."""
+
+    what: str
+    worst: Annotated[float, Field(ge=0)]
+    tolerance: Annotated[float, Field(gt=0)]
+    where: str = ""
+
+
+class FileInfo(_Record):
+    """A file of the bundle."""
+
+    sha256: str = Field(pattern=_SHA256)
+    size: Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)]
+
+
+class Manifest(_Record):
+    """manifest.json."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    target: Target
+    model: ModelInfo
+    input: InputInfo
+    features: FeatureInfo
+    classes: ClassInfo
+    optimizer: OptimizerInfo
+    engine: EngineInfo
+    parity: tuple[ParityCheck, ...]
+    files: dict[str, FileInfo]
+
+    @model_validator(mode="after")
+    def _file_names_stay_inside(self) -> "Manifest":
+        for name in self.files:
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError(f"file name {name[:80]!r} is not allowed")
+        return self
+
+    def to_json(self) -> bytes:
+        """Return the canonical form, of which the bundle id is the digest."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+    @property
+    def bundle_id(self) -> bytes:
+        """The sha256 of the canonical manifest, 32 bytes."""
+        return hashlib.sha256(self.to_json()).digest()
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's name in topics: the first 16 hex digits of the bundle id."""
+        return self.bundle_id.hex()[:16]
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Parse manifest.json. Raises BundleError, naming the first field that is wrong."""
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{where}: {len(data)} bytes, more than {MAX_MANIFEST_BYTES}")
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        if place == "schema_version":
+            raise BundleError(
+                f"{where}: schema version {str(first['input'])[:20]} is not {SCHEMA_VERSION}: "
+                "export the bundle again with this version of hiertk"
+            ) from error
+        raise BundleError(f"{where}: {place}: {first['msg']}: export the bundle again") from error
+    if manifest.to_json() != data:
+        raise BundleError(f"{where}: not in canonical form (edited?): export the bundle again")
+    return manifest

@@ -1,0 +1,131 @@
+"""Parsing what comes from the network: everything is checked against the bundle first."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError, Message
+
+from hiertk_protocol.codec import Quantized, decode
+from hiertk_protocol.errors import ProtocolError
+from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, FeatureBatch, ModelStatus
+from hiertk_protocol.manifest import Manifest
+
+MAX_MESSAGE_BYTES = 120 * 1024  # fits the strictest public brokers
+MAX_SAMPLES = 4096
+_MAX_ACK_BYTES = 1 << 20
+_MAX_STATUS_BYTES = 4096
+
+SlotArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """What makes a feature batch unique: sending it again changes nothing."""
+
+    device: str
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A feature batch that passed every check.
+
+    features: quantized (N, C, H, W). labels, early_exit: (N,) int64 class slots.
+    early_exit_loss: mean cross entropy, nats.
+    """
+
+    key: BatchKey
+    floor: int
+    edge_step: int
+    held_out: bool
+    features: Quantized
+    labels: SlotArray
+    early_exit: SlotArray
+    early_exit_loss: float
+
+
+class FeatureContract:
+    """What a deployment accepts: the checks that every feature batch must pass."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._bundle_id = manifest.bundle_id
+        self._shape = manifest.features.shape
+        self._capacity = manifest.classes.capacity
+
+    def parse(self, payload: bytes) -> FeatureBatch:
+        """Parse the bytes and check only that the batch has a key.
+
+        Raises ProtocolError: there is nothing that an ack could name.
+        """
+        message = FeatureBatch()
+        _parse(message, payload, "feature batch")
+        if not 0 < message.seq < 1 << 62 or len(message.device) > 63:
+            raise ProtocolError("feature batch: no usable device and sequence number")
+        return message
+
+    def check(self, message: FeatureBatch) -> Batch:
+        """Check everything else. Raises ProtocolError with the reason that the ack gives."""
+        if message.bundle_id != self._bundle_id:
+            raise ProtocolError(
+                f"made with bundle {message.bundle_id.hex()[:16]}, not {self._bundle_id.hex()[:16]}"
+            )
+        if message.floor > message.seq:
+            raise ProtocolError(f"floor {message.floor} above its own seq {message.seq}")
+        shape = tuple(message.shape)
+        if shape[1:] != self._shape or not 0 < shape[0] <= MAX_SAMPLES:
+            raise ProtocolError(f"shape {shape[:8]} is not (1 to {MAX_SAMPLES}, *{self._shape})")
+        if not math.isfinite(message.early_exit_loss):
+            raise ProtocolError("the early exit's loss is not finite")
+        if message.purpose not in FeatureBatch.Purpose.values():
+            raise ProtocolError(f"purpose {message.purpose} is unknown")
+        return Batch(
+            key=BatchKey(message.device, message.epoch, message.seq),
+            floor=message.floor,
+            edge_step=message.edge_step,
+            held_out=message.purpose == FeatureBatch.HELD_OUT,
+            features=decode(message.features, shape),
+            labels=self._slots(message.labels, shape[0], "labels"),
+            early_exit=self._slots(message.early_exit, shape[0], "early-exit predictions"),
+            early_exit_loss=message.early_exit_loss,
+        )
+
+    def _slots(self, values: "object", count: int, what: str) -> SlotArray:
+        slots = np.asarray(values, np.int64)
+        if slots.shape != (count,):
+            raise ProtocolError(f"{slots.size} {what} for {count} samples")
+        if int(slots.max()) >= self._capacity:
+            raise ProtocolError(f"{what} name slot {slots.max()} of {self._capacity}")
+        return slots
+
+
+def parse_ack(payload: bytes) -> Ack:
+    """Parse an ack. Raises ProtocolError."""
+    message = Ack()
+    _parse(message, payload, "ack", _MAX_ACK_BYTES)
+    return message
+
+
+def parse_device_status(payload: bytes) -> DeviceStatus:
+    """Parse a device's status. Raises ProtocolError."""
+    message = DeviceStatus()
+    _parse(message, payload, "device status", _MAX_STATUS_BYTES)
+    return message
+
+
+def parse_model_status(payload: bytes) -> ModelStatus:
+    """Parse the cloud's status. Raises ProtocolError."""
+    message = ModelStatus()
+    _parse(message, payload, "model status", _MAX_STATUS_BYTES)
+    return message
+
+
+def _parse(message: Message, payload: bytes, what: str, limit: int = 16 << 20) -> None:
+    if len(payload) > limit:
+        raise ProtocolError(f"{what}: {len(payload)} bytes, more than {limit}")
+    try:
+        message.ParseFromString(payload)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"{what}: not a message of this protocol: {error}") from error

@@ -1,0 +1,217 @@
+"""One connection to the broker, kept up in a thread of its own; devices and cloud share it.
+
+Each connection starts clean and nothing is queued in memory while it is down: what must not be
+lost lives in the device's spool and is sent again until the cloud has acknowledged it.
+"""
+
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from hiertk_protocol.errors import ConfigError
+
+KEEPALIVE_S = 10
+_CONNECT_TIMEOUT_S = 5.0
+_FIRST_RETRY_S = 0.25
+_LAST_RETRY_S = 30.0
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where the broker listens."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
+
+def parse_broker(url: str) -> BrokerAddress:
+    """Parse `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]` (TLS). Raises ConfigError."""
+    wanted = "write mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"broker {url!r}: {error}: {wanted}") from error
+    if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
+        raise ConfigError(f"broker {url!r} is not an MQTT address: {wanted}")
+    if parts.username or parts.password:
+        raise ConfigError("broker: a password in the address would be seen by every user: leave it")
+    return BrokerAddress(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
+
+
+@dataclass(frozen=True)
+class Will:
+    """The retained message that the broker publishes if the connection breaks."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """What the owner does about the connection; all are called in the link's thread."""
+
+    message: Callable[[str, bytes], None]
+    up: Callable[[], None]
+    down: Callable[[str], None]  # with the reason, once per outage
+
+
+class MqttLink:
+    """Keeps one MQTT 5 connection up, with exponential backoff and jitter."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        client_id: str,
+        subscriptions: Sequence[str],
+        will: Will,
+        handlers: Handlers,
+        max_message_bytes: int,
+    ) -> None:
+        self._address = address
+        self._client_id = client_id
+        self._subscriptions = subscriptions
+        self._will = will
+        self._handlers = handlers
+        self._max_packet_bytes = max_message_bytes + 1024
+        self._client: paho.Client | None = None
+        self._stopping = threading.Event()
+        self._up = threading.Event()
+        self._reason = "not connected yet"
+        self._thread = threading.Thread(target=self._keep_up, name="mqtt", daemon=True)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether messages can be sent now."""
+        return self._up.is_set()
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._thread.start()
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False
+    ) -> paho.MQTTMessageInfo | None:
+        """Hand a message over at QoS 1; None if the link is down."""
+        client = self._client
+        if client is None or not self._up.is_set():
+            return None
+        return client.publish(topic, payload, qos=1, retain=retain)
+
+    def stop(self, *, last_words: Will | None = None, timeout_s: float = 2.0) -> None:
+        """Publish the last words, if the link is up, and disconnect."""
+        info = None
+        if last_words is not None:
+            info = self.publish(last_words.topic, last_words.payload, retain=True)
+        if info is not None:
+            info.wait_for_publish(timeout_s)
+        self._stopping.set()
+        client = self._client
+        if client is not None:
+            client.disconnect()
+        if self._thread.is_alive():
+            self._thread.join(_CONNECT_TIMEOUT_S + timeout_s)
+
+    def _keep_up(self) -> None:
+        told = ""
+        retry_s = _FIRST_RETRY_S
+        while not self._stopping.is_set():
+            was_up = self._connect_and_serve()
+            if self._stopping.is_set():
+                return
+            if was_up or told != self._reason:
+                told = self._reason
+                self._handlers.down(told)
+            retry_s = _FIRST_RETRY_S if was_up else min(2 * retry_s, _LAST_RETRY_S)
+            self._stopping.wait(retry_s * random.uniform(0.5, 1.0))
+
+    def _connect_and_serve(self) -> bool:
+        """Serve one connection until it breaks; return whether it ever was up."""
+        client = self._new_client()
+        was_up = False
+        try:
+            client.connect(
+                self._address.host,
+                self._address.port,
+                keepalive=KEEPALIVE_S,
+                clean_start=True,
+                properties=self._connect_properties(),
+            )
+            self._client = client
+            code = client.loop_forever()
+            was_up = self._up.is_set()
+            if was_up:
+                self._reason = f"{self._address} went away ({paho.error_string(code)})"
+        except (OSError, ValueError) as error:
+            was_up = self._up.is_set()
+            self._reason = f"{self._address} cannot be reached: {error}"
+        finally:
+            self._up.clear()
+            self._client = None
+        return was_up
+
+    def _connect_properties(self) -> Properties:
+        properties = Properties(PacketTypes.CONNECT)
+        properties.MaximumPacketSize = self._max_packet_bytes
+        return properties
+
+    def _new_client(self) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        if self._address.tls:
+            client.tls_set_context(ssl.create_default_context())
+        client.on_socket_open = _send_small_packets_at_once
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
+    ) -> None:
+        if code.is_failure:
+            self._reason = f"{self._address} refuses the connection: {code}"
+            client.disconnect()
+            return
+        client.subscribe([(topic, paho.SubscribeOptions(qos=1)) for topic in self._subscriptions])
+
+    def _on_subscribe(
+        self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        refused = [str(code) for code in codes if code.is_failure]
+        if refused:
+            self._reason = f"{self._address} refuses a subscription: {refused[0]}"
+            client.disconnect()
+            return
+        self._up.set()
+        self._handlers.up()
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._handlers.message(message.topic, message.payload)
+
+
+def _send_small_packets_at_once(_client: paho.Client, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,1 @@
+"""The build tool: networks and their separation points, export, verification, demo."""
