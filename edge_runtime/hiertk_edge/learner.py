@@ -72,7 +72,7 @@ def check_labels(labels: SlotArray, count: int, open_slots: int) -> None:
     """
     if labels.shape != (count,) or labels.dtype != np.int64:
         raise ConfigError(f"labels must be ({count},) int64, got {labels.dtype} {labels.shape}")
-    if count and not (0 <= int(labels.min()) and int(labels.max()) < open_slots):
+    if count and not (int(labels.min()) >= 0 and int(labels.max()) < open_slots):
         raise ConfigError(
             f"label {labels.min() if labels.min() < 0 else labels.max()} has no class: "
             f"slots 0 to {open_slots - 1} are open"

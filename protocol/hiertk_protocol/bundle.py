@@ -2,7 +2,9 @@
 
 import hashlib
 import shutil
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +90,18 @@ def _check_file(folder: Path, name: str, info: FileInfo) -> None:
 
 
 _DAMAGED = "copy or export the bundle again"
+# All that zipfile was seen or is documented to raise for a file that it does not like.
+_BAD_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
 
 
 def _sha256(path: Path) -> str:
@@ -107,7 +121,7 @@ def _open_zip(path: Path) -> Bundle:
             if not folder.exists():
                 with atomic_folder(folder) as temporary:
                     _unpack(archive, manifest, data, temporary)
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BAD_ZIP as error:
         raise BundleError(f"{path} is not a bundle zip: {error}: {_DAMAGED}") from error
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror or error}: {_DAMAGED}") from error
@@ -117,17 +131,26 @@ def _open_zip(path: Path) -> Bundle:
 def _unpack(archive: zipfile.ZipFile, manifest: Manifest, data: bytes, folder: Path) -> None:
     (folder / MANIFEST).write_bytes(data)
     for name, info in manifest.files.items():
-        entry = archive.getinfo(name)
+        entry = _plain_entry(archive, name)
         if entry.file_size != info.size:
             raise BundleError(f"{name}: {entry.file_size} bytes in the zip, not {info.size}")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with archive.open(entry) as source, (folder / name).open("wb") as target:
             shutil.copyfileobj(source, target, _CHUNK)
+        _check_file(folder, name, info)
 
 
 def _read_bounded(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    with archive.open(name) as file:
+    with archive.open(_plain_entry(archive, name)) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise BundleError(f"{name} in the zip is larger than {limit} bytes")
     return data
+
+
+def _plain_entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    entry = archive.getinfo(name)
+    # zipfile bounds what a read takes for these two only: a bzip2 bomb would fill the memory.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BundleError(f"{name}: stored with another method than deflate: {_DAMAGED}")
+    return entry

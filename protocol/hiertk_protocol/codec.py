@@ -29,7 +29,8 @@ UInt8Array = npt.NDArray[np.uint8]
 
 BITS = (8, 4)
 MAX_VALUES = 1 << 26
-LARGEST_VALUE = 1e30  # beyond it the network has diverged, and float32 sums would overflow
+# 1e30 as float32. Beyond it the network has diverged, and float32 sums would overflow.
+LARGEST_VALUE = float(np.float32(1e30))
 _SMALLEST_NORMAL = 2.0**-126
 _ZSTD_LEVEL = 1
 _BLOCK_VALUES = 1 << 15  # quantize in pieces that stay in the cache
@@ -92,17 +93,20 @@ def dequantize(quantized: Quantized) -> Float32Array:
     return features
 
 
+def pack(quantized: Quantized) -> UInt8Array:
+    """Return the bytes that a payload holds before compression."""
+    values = quantized.values.reshape(-1)
+    return values if quantized.bits == 8 else _pack_nibbles(values)
+
+
 def encode(quantized: Quantized) -> QuantizedFeatures:
     """Pack and compress quantized features into their message."""
-    packed = quantized.values.reshape(-1)
-    if quantized.bits == 4:
-        packed = _pack_nibbles(packed)
     return QuantizedFeatures(
         bits=quantized.bits,
         scales=quantized.scales.astype("<f4").tobytes(),
         zero_points=quantized.zero_points.tobytes(),
         compression=QuantizedFeatures.ZSTD,
-        payload=zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(packed.data),
+        payload=zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(pack(quantized).data),
     )
 
 
@@ -150,7 +154,7 @@ def _scales_and_zero_points(flat: Float32Array, bits: int) -> tuple[Float32Array
 
 
 def _pack_nibbles(values: UInt8Array) -> UInt8Array:
-    packed = values[0::2].copy()
+    packed: UInt8Array = values[0::2].copy()
     high = values[1::2]
     packed[: len(high)] |= high << 4
     return packed

@@ -2,7 +2,7 @@
 
 HiertkError                 1  (never raised itself)
 ├── ConfigError             3  an option, a file of settings, a label or a data set is wrong
-├── ModelError              4  unknown network, separation point out of range, weights that do not fit
+├── ModelError              4  the network, its separation point or its weights do not fit
 ├── ExportError             5  the on-device artifacts could not be made
 │   └── ParityError         6  they were made, but do not equal the PyTorch reference
 ├── BundleError             7  a bundle is damaged, of another version, or for another engine

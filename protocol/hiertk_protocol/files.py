@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hiertk_protocol.errors import ConfigError, StorageError
@@ -35,7 +35,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A folder that cannot be entered fails here again, and would hide the error above.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -44,10 +46,12 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Raises ConfigError if `target` exists and `replace` is false, StorageError if the disk refuses.
     """
-    if target.exists() and not replace:
-        raise ConfigError(f"{target} exists: choose another folder, or --force to replace it")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        if target.exists() and not replace:
+            raise ConfigError(f"{target} exists: choose another folder, or --force to replace it")
+        # In a container the process id repeats: a crash may have left one of the same name.
+        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
         _take_place(temporary, target)
@@ -65,9 +69,14 @@ def _take_place(temporary: Path, target: Path) -> None:
     outgoing = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
         target.rename(outgoing)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        if outgoing.exists():
+            outgoing.rename(target)
+        raise
     sync_folder(target.parent)
-    if outgoing.is_dir():
+    if outgoing.is_dir() and not outgoing.is_symlink():
         shutil.rmtree(outgoing)
     else:
         outgoing.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The manifest of a bundle: everything that device, cloud and phone must agree on."""
 
 import hashlib
+import json
 import re
 from typing import Annotated, Literal
 
@@ -141,7 +142,7 @@ class FileInfo(_Record):
 class Manifest(_Record):
     """manifest.json."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     target: Target
     model: ModelInfo
     input: InputInfo
@@ -161,7 +162,9 @@ class Manifest(_Record):
 
     def to_json(self) -> bytes:
         """Return the canonical form, of which the bundle id is the digest."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        # Not pydantic's own JSON: how it writes floats depends on its version.
+        content = self.model_dump(mode="json")
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
     @property
     def bundle_id(self) -> bytes:

@@ -1,6 +1,7 @@
 """Parsing what comes from the network: everything is checked against the bundle first."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,13 @@ from hiertk_protocol.codec import Quantized, decode
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.manifest import Manifest
+from hiertk_protocol.topics import is_device_name
 
 MAX_MESSAGE_BYTES = 120 * 1024  # fits the strictest public brokers
 MAX_SAMPLES = 4096
 _MAX_ACK_BYTES = 1 << 20
 _MAX_STATUS_BYTES = 4096
+_LARGEST_COUNT = 1 << 62  # SQLite's integers end at 2^63
 
 SlotArray = npt.NDArray[np.int64]
 
@@ -62,7 +65,7 @@ class FeatureContract:
         """
         message = FeatureBatch()
         _parse(message, payload, "feature batch")
-        if not 0 < message.seq < 1 << 62 or len(message.device) > 63:
+        if not 0 < message.seq <= _LARGEST_COUNT or not is_device_name(message.device):
             raise ProtocolError("feature batch: no usable device and sequence number")
         return message
 
@@ -74,9 +77,11 @@ class FeatureContract:
             )
         if message.floor > message.seq:
             raise ProtocolError(f"floor {message.floor} above its own seq {message.seq}")
-        shape = tuple(message.shape)
+        if message.edge_step > _LARGEST_COUNT:
+            raise ProtocolError(f"edge step {message.edge_step} is beyond any training")
+        shape = tuple(message.shape[:5])
         if shape[1:] != self._shape or not 0 < shape[0] <= MAX_SAMPLES:
-            raise ProtocolError(f"shape {shape[:8]} is not (1 to {MAX_SAMPLES}, *{self._shape})")
+            raise ProtocolError(f"shape {shape} is not (1 to {MAX_SAMPLES}, *{self._shape})")
         if not math.isfinite(message.early_exit_loss):
             raise ProtocolError("the early exit's loss is not finite")
         if message.purpose not in FeatureBatch.Purpose.values():
@@ -92,10 +97,10 @@ class FeatureContract:
             early_exit_loss=message.early_exit_loss,
         )
 
-    def _slots(self, values: "object", count: int, what: str) -> SlotArray:
+    def _slots(self, values: Sequence[int], count: int, what: str) -> SlotArray:
+        if len(values) != count:
+            raise ProtocolError(f"{len(values)} {what} for {count} samples")
         slots = np.asarray(values, np.int64)
-        if slots.shape != (count,):
-            raise ProtocolError(f"{slots.size} {what} for {count} samples")
         if int(slots.max()) >= self._capacity:
             raise ProtocolError(f"{what} name slot {slots.max()} of {self._capacity}")
         return slots
@@ -112,6 +117,8 @@ def parse_device_status(payload: bytes) -> DeviceStatus:
     """Parse a device's status. Raises ProtocolError."""
     message = DeviceStatus()
     _parse(message, payload, "device status", _MAX_STATUS_BYTES)
+    if message.state not in DeviceStatus.State.values():
+        raise ProtocolError(f"device status: state {message.state} is unknown")
     return message
 
 
@@ -119,6 +126,8 @@ def parse_model_status(payload: bytes) -> ModelStatus:
     """Parse the cloud's status. Raises ProtocolError."""
     message = ModelStatus()
     _parse(message, payload, "model status", _MAX_STATUS_BYTES)
+    if message.state not in ModelStatus.State.values():
+        raise ProtocolError(f"model status: state {message.state} is unknown")
     return message
 
 

@@ -9,15 +9,17 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hiertk_protocol.errors import ConfigError
 
@@ -37,7 +39,8 @@ class BrokerAddress:
     tls: bool
 
     def __str__(self) -> str:
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
 
 def parse_broker(url: str) -> BrokerAddress:
@@ -48,7 +51,8 @@ def parse_broker(url: str) -> BrokerAddress:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"broker {url!r}: {error}: {wanted}") from error
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
+    beyond = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in _PORTS or not parts.hostname or beyond or port == 0:
         raise ConfigError(f"broker {url!r} is not an MQTT address: {wanted}")
     if parts.username or parts.password:
         raise ConfigError("broker: a password in the address would be seen by every user: leave it")
@@ -69,7 +73,7 @@ class Handlers:
 
     message: Callable[[str, bytes], None]
     up: Callable[[], None]
-    down: Callable[[str], None]  # with the reason, once per outage
+    down: Callable[[str], None]  # with the reason, once per outage, and when the broker refuses
 
 
 class MqttLink:
@@ -94,7 +98,8 @@ class MqttLink:
         self._client: paho.Client | None = None
         self._stopping = threading.Event()
         self._up = threading.Event()
-        self._reason = "not connected yet"
+        self._reason = ""
+        self._refused = False
         self._thread = threading.Thread(target=self._keep_up, name="mqtt", daemon=True)
 
     @property
@@ -121,7 +126,8 @@ class MqttLink:
         if last_words is not None:
             info = self.publish(last_words.topic, last_words.payload, retain=True)
         if info is not None:
-            info.wait_for_publish(timeout_s)
+            with suppress(RuntimeError, ValueError):  # the link broke just now: the will speaks
+                info.wait_for_publish(timeout_s)
         self._stopping.set()
         client = self._client
         if client is not None:
@@ -136,7 +142,7 @@ class MqttLink:
             was_up = self._connect_and_serve()
             if self._stopping.is_set():
                 return
-            if was_up or told != self._reason:
+            if was_up or not told or (self._refused and told != self._reason):
                 told = self._reason
                 self._handlers.down(told)
             retry_s = _FIRST_RETRY_S if was_up else min(2 * retry_s, _LAST_RETRY_S)
@@ -146,6 +152,8 @@ class MqttLink:
         """Serve one connection until it breaks; return whether it ever was up."""
         client = self._new_client()
         was_up = False
+        self._reason = ""
+        self._refused = False
         try:
             client.connect(
                 self._address.host,
@@ -155,9 +163,11 @@ class MqttLink:
                 properties=self._connect_properties(),
             )
             self._client = client
-            code = client.loop_forever()
+            if self._stopping.is_set():  # stop() came while there was no client to disconnect
+                return False
+            code = _serve(client)
             was_up = self._up.is_set()
-            if was_up:
+            if not self._reason:
                 self._reason = f"{self._address} went away ({paho.error_string(code)})"
         except (OSError, ValueError) as error:
             was_up = self._up.is_set()
@@ -168,7 +178,7 @@ class MqttLink:
         return was_up
 
     def _connect_properties(self) -> Properties:
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = self._max_packet_bytes
         return properties
 
@@ -184,7 +194,9 @@ class MqttLink:
         if self._address.tls:
             client.tls_set_context(ssl.create_default_context())
         client.on_socket_open = _send_small_packets_at_once
+        client.on_socket_register_write = _leave_writing_to_the_loop
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
@@ -193,25 +205,49 @@ class MqttLink:
         self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
         if code.is_failure:
-            self._reason = f"{self._address} refuses the connection: {code}"
-            client.disconnect()
+            self._refuse(client, f"{self._address} refuses the connection: {code}")
             return
-        client.subscribe([(topic, paho.SubscribeOptions(qos=1)) for topic in self._subscriptions])
+        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._subscriptions])
 
     def _on_subscribe(
         self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
     ) -> None:
         refused = [str(code) for code in codes if code.is_failure]
         if refused:
-            self._reason = f"{self._address} refuses a subscription: {refused[0]}"
-            client.disconnect()
+            self._refuse(client, f"{self._address} refuses a subscription: {refused[0]}")
             return
         self._up.set()
         self._handlers.up()
 
+    def _on_disconnect(
+        self, _client: paho.Client, _data: Any, flags: Any, code: ReasonCode, _properties: Any
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._reason = f"{self._address} ended the connection: {code}"
+
+    def _refuse(self, client: paho.Client, reason: str) -> None:
+        self._reason = reason
+        self._refused = True
+        client.disconnect()
+
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._handlers.message(message.topic, message.payload)
+        self._handlers.message(message.topic, bytes(message.payload))
 
 
 def _send_small_packets_at_once(_client: paho.Client, _data: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _serve(client: paho.Client) -> MQTTErrorCode:
+    """Run the client's loop until the connection ends."""
+    # Not loop_forever(): only loop() makes the socket pair by which publish() wakes the loop.
+    code = MQTTErrorCode.MQTT_ERR_SUCCESS
+    while code == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        code = client.loop()
+    return code
+
+
+def _leave_writing_to_the_loop(_client: paho.Client, _data: Any, _sock: Any) -> None:
+    # Without this callback publish() writes to the socket in its caller's thread while the loop
+    # writes too: on a slow link the two interleave their packets and the broker hangs up.
+    pass

@@ -8,12 +8,14 @@ from hiertk_protocol.errors import ConfigError
 _DEVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-def check_device_name(name: str) -> str:
-    """Return the name if it can stand in a topic, a file name and a certificate.
+def is_device_name(name: str) -> bool:
+    """Return whether the name can stand in a topic, a file name and a certificate."""
+    return _DEVICE_NAME.fullmatch(name) is not None and name != "down"
 
-    Raises ConfigError otherwise.
-    """
-    if not _DEVICE_NAME.fullmatch(name) or name == "down":
+
+def check_device_name(name: str) -> str:
+    """Return the name if it is usable. Raises ConfigError otherwise."""
+    if not is_device_name(name):
         raise ConfigError(
             f"device name {name[:80]!r} is not usable: take 1 to 63 of a-z, 0-9 and '-', "
             "beginning and ending with a letter or digit, and not 'down'"
@@ -54,4 +56,4 @@ class Topics:
         if not topic.startswith(prefix):
             return None
         device, _, rest = topic[len(prefix) :].partition("/")
-        return device if rest.startswith(("up/", "down/")) else None
+        return device if is_device_name(device) and rest.startswith(("up/", "down/")) else None

@@ -1,0 +1,90 @@
+"""The command line of the cloud service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from hiertk_protocol import console
+from hiertk_protocol.bundle import open_bundle
+from hiertk_protocol.mqtt import parse_broker
+
+from hiertk_cloud.report import Reporter
+
+app = typer.Typer(
+    name="hiertk-cloud",
+    help="Train the cloud partition of a bundle from the features that devices send.",
+    epilog="Exit codes: 0 stopped, 2 wrong command line, 3 settings or a state folder in use, "
+    "7 bundle, 10 disk, 130 interrupted twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep `serve` a command of its own."""
+
+
+@app.command()
+def serve(
+    *,
+    bundle: Annotated[
+        Path, typer.Option(help="The bundle that the devices run: a folder, or a zip of one.")
+    ],
+    broker: Annotated[
+        str, typer.Option(help="mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS.")
+    ],
+    state: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the log and the checkpoint; made if it is missing. "
+            "One service and one bundle per folder."
+        ),
+    ],
+    replay: Annotated[
+        int,
+        typer.Option(min=0, max=64, help="Earlier batches to train on again with each new one."),
+    ] = 1,
+    learning_rate: Annotated[
+        float, typer.Option(min=1e-8, max=1.0, help="Of AdamW in the cloud.")
+    ] = 1e-3,
+    checkpoint_every: Annotated[
+        int,
+        typer.Option(min=1, help="Cloud steps between checkpoints: what a crash makes it redo."),
+    ] = 200,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of torch.")] = 1,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Write each line as JSON, for machines.")
+    ] = False,
+    debug: Annotated[  # noqa: ARG001  (hiertk_protocol.console looks for it)
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Receive feature batches, store them, acknowledge them, and train on them.
+
+    Stop it with Ctrl-C or SIGTERM: it writes a checkpoint and leaves with 0. Start it again with
+    the same --state and it goes on: no batch is lost, and none trains twice. It needs no device to
+    be there, and devices need no service to be there.
+
+    Example: hiertk-cloud serve --bundle bundle/ --broker mqtt://localhost --state cloud-state/
+    """
+    console.terminate_like_interrupt()
+    from hiertk_cloud.service import ServiceSettings
+    from hiertk_cloud.service import serve as serve_bundle
+    from hiertk_cloud.trainer import TrainerSettings
+
+    settings = ServiceSettings(
+        learning_rate=learning_rate,
+        threads=threads,
+        trainer=TrainerSettings(replay=replay, checkpoint_every=checkpoint_every),
+    )
+    serve_bundle(
+        open_bundle(bundle), parse_broker(broker), state, settings, Reporter(as_json=json_)
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    console.run(app)

@@ -1,0 +1,101 @@
+"""What the service tells its devices: the status of its model, and the class map."""
+
+from dataclasses import dataclass
+
+from hiertk_protocol.hiertk_pb2 import ClassMap, ClassSlot, ModelStatus
+from hiertk_protocol.manifest import Manifest
+from hiertk_protocol.messages import MAX_MESSAGE_BYTES
+
+from hiertk_cloud.held_out import Accuracies, mean_accuracies
+from hiertk_cloud.log import LogTotals
+from hiertk_cloud.progress import Progress
+from hiertk_cloud.trainer import Measures
+
+CLASS_MAP_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The service at one moment. dropped_total: messages without an answer."""
+
+    progress: Progress
+    measures: Measures
+    totals: LogTotals
+    dropped_total: int
+
+    @property
+    def held_out(self) -> Accuracies:
+        """Both exits on the same held-out samples."""
+        return mean_accuracies(self.progress.devices)
+
+    @property
+    def queue(self) -> int:
+        """Batches stored and not consumed yet."""
+        return self.totals.stored - self.progress.position
+
+    def message(self, incarnation: int) -> ModelStatus:
+        """Return the message for down/model."""
+        return ModelStatus(
+            state=ModelStatus.ONLINE,
+            incarnation=incarnation,
+            cloud_step=self.progress.cloud_step,
+            final_exit_loss=self.measures.loss,
+            final_exit_accuracy=self.measures.accuracy,
+            final_exit_held_out_accuracy=self.held_out.final_exit,
+            stored_total=self.totals.stored,
+            consumed_total=self.progress.position,
+            refused_total=self.totals.refused,
+            duplicates_total=self.totals.duplicates,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            step_ms=self.measures.step_ms,
+            trained_total=self.progress.trained_total,
+        )
+
+    def line(self) -> str:
+        """Return one line for people."""
+        parts = [
+            f"cloud step {self.progress.cloud_step}",
+            f"loss {self.measures.loss:.2f}",
+            f"accuracy {self.measures.accuracy:.2f}",
+            f"queue {self.queue}",
+        ]
+        if self.progress.devices:
+            held_out = self.held_out
+            parts.append(
+                f"held out: final exit {held_out.final_exit:.3f}, "
+                f"early exit {held_out.early_exit:.3f}"
+            )
+        for name, count in self._troubles().items():
+            if count:
+                parts.append(f"{name} {count}")
+        return ", ".join(parts)
+
+    def fields(self) -> dict[str, int | float]:
+        """Return the same and more, by name."""
+        return {
+            "cloud_step": self.progress.cloud_step,
+            "loss": self.measures.loss,
+            "accuracy": self.measures.accuracy,
+            "step_ms": self.measures.step_ms,
+            "final_exit_held_out_accuracy": self.held_out.final_exit,
+            "early_exit_held_out_accuracy": self.held_out.early_exit,
+            "stored": self.totals.stored,
+            "consumed": self.progress.position,
+            "trained": self.progress.trained_total,
+            "queue": self.queue,
+            "duplicates": self.totals.duplicates,
+            **self._troubles(),
+        }
+
+    def _troubles(self) -> dict[str, int]:
+        return {
+            "refused": self.totals.refused,
+            "dropped": self.dropped_total,
+            "skipped": self.progress.skipped_total,
+        }
+
+
+def class_map(manifest: Manifest) -> ClassMap:
+    """Return the class map of the bundle."""
+    slots = [ClassSlot(slot=slot, name=name) for slot, name in enumerate(manifest.classes.names)]
+    return ClassMap(version=CLASS_MAP_VERSION, slots=slots)

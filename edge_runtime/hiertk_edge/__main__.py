@@ -1,0 +1,5 @@
+"""`python -m hiertk_edge`."""
+
+from hiertk_edge.cli import main
+
+main()

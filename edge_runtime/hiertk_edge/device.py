@@ -1,0 +1,109 @@
+"""A device put together: state folder, spool, learner, uplink and agent."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hiertk_protocol.bundle import Bundle, open_bundle
+from hiertk_protocol.hiertk_pb2 import DeviceStatus
+from hiertk_protocol.mqtt import parse_broker
+from hiertk_protocol.topics import check_device_name
+
+from hiertk_edge.agent import Agent, Schedule, Watch
+from hiertk_edge.encoding import BatchEncoder
+from hiertk_edge.learner import Learner, open_learner
+from hiertk_edge.sources import FolderSource, open_source
+from hiertk_edge.spool import DEFAULT_MAX_BYTES, Spool
+from hiertk_edge.state import StateFolder, lock_state
+from hiertk_edge.uplink import Uplink
+
+OpenEngine = Callable[[Bundle, int, Path | None], Learner]
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """One device's settings. batch_size: None is the bundle's own."""
+
+    bundle: Path
+    broker: str
+    device: str
+    data: str
+    state: Path
+    held_out: str | None = None
+    batch_size: int | None = None
+    threads: int = 1
+    spool_bytes: int = DEFAULT_MAX_BYTES
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. finished: everything is trained and acknowledged."""
+
+    finished: bool
+    status: DeviceStatus
+    seconds: float
+
+
+def run_device(
+    settings: DeviceSettings, watch: Watch, *, open_engine: OpenEngine | None = None
+) -> Outcome:
+    """Train and send until all is done or the watch asks to stop.
+
+    Raises any HiertkError; what is in the state folder then stays good.
+    """
+    started = time.monotonic()
+    address = parse_broker(settings.broker)
+    device = check_device_name(settings.device)
+    bundle = open_bundle(settings.bundle)
+    data = _source(settings.data, bundle)
+    held_out = None if settings.held_out is None else _source(settings.held_out, bundle)
+    with lock_state(settings.state) as state, _spool(settings, bundle, state) as spool:
+        learner = (open_engine or _open_engine)(bundle, settings.threads, state.newest_checkpoint())
+        uplink = Uplink(address, deployment=bundle.manifest.deployment, device=device, spool=spool)
+        agent = Agent(
+            learner=learner,
+            encoder=BatchEncoder(bundle.manifest, device),
+            spool=spool,
+            uplink=uplink,
+            data=data,
+            held_out=held_out,
+            batch_size=settings.batch_size or bundle.manifest.engine.batch_size,
+            schedule=settings.schedule,
+            checkpoint=state.checkpoint,
+            watch=watch,
+        )
+        finished = _run(agent, uplink)
+        return Outcome(finished, uplink.status(), time.monotonic() - started)
+
+
+def _open_engine(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
+    return open_learner(bundle, threads=threads, checkpoint=checkpoint)
+
+
+def _source(text: str, bundle: Bundle) -> FolderSource:
+    return open_source(text, bundle.manifest.classes.names, bundle.manifest.input)
+
+
+def _spool(settings: DeviceSettings, bundle: Bundle, state: StateFolder) -> closing[Spool]:
+    spool = Spool(
+        state.spool,
+        bundle_id=bundle.manifest.bundle_id,
+        device=settings.device,
+        max_bytes=settings.spool_bytes,
+    )
+    return closing(spool)
+
+
+def _run(agent: Agent, uplink: Uplink) -> bool:
+    last: DeviceStatus.State = DeviceStatus.OFFLINE
+    uplink.start()
+    try:
+        finished = agent.run()
+        if finished:
+            last = DeviceStatus.FINISHED
+        return finished
+    finally:
+        uplink.stop(last)

@@ -1,0 +1,179 @@
+"""A small deployment for the tests of the cloud service: manifest, module, messages, a trainer."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from hiertk_cloud.batches import BatchSource
+from hiertk_cloud.learner import CloudLearner
+from hiertk_cloud.log import Accepted, DurableLog
+from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.trainer import Trainer, TrainerSettings
+from hiertk_protocol.codec import encode, quantize
+from hiertk_protocol.hiertk_pb2 import FeatureBatch
+from hiertk_protocol.manifest import (
+    ClassInfo,
+    EngineInfo,
+    FeatureInfo,
+    InputInfo,
+    Manifest,
+    ModelInfo,
+    OptimizerInfo,
+)
+from hiertk_protocol.messages import Batch, BatchKey, FeatureContract
+from torch import Tensor, nn
+
+SHAPE = (4, 4, 4)
+CLASSES = ("cat", "dog", "owl")
+SLOTS = 8
+SAMPLES = 8
+DEVICE = "pi-1"
+EPOCH = (1 << 64) - 5  # beyond SQLite's integers
+
+
+def make_manifest(split: int = 1) -> Manifest:
+    return Manifest(
+        target="linux",
+        model=ModelInfo(
+            name="small",
+            split=split,
+            split_count=3,
+            split_module="layer1",
+            stem="3x3",
+            edge_parameters=10,
+            cloud_parameters=10,
+        ),
+        input=InputInfo(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        features=FeatureInfo(shape=SHAPE, bits=8),
+        classes=ClassInfo(names=CLASSES, capacity=SLOTS),
+        optimizer=OptimizerInfo(),
+        engine=EngineInfo(backend="torch", version="2", batch_size=SAMPLES),
+        parity=(),
+        files={},
+    )
+
+
+MANIFEST = make_manifest()
+
+
+def make_module() -> nn.Module:
+    """A cloud partition with all that makes resuming hard: BN's buffers, and dropout."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(SHAPE[0], 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.BatchNorm1d(8),
+        nn.Linear(8, SLOTS),
+    )
+
+
+def make_message(
+    seq: int,
+    *,
+    device: str = DEVICE,
+    epoch: int = EPOCH,
+    floor: int = 1,
+    edge_step: int = 1,
+    held_out: bool = False,
+    samples: int = SAMPLES,
+    scale: float = 1.0,
+) -> FeatureBatch:
+    """Features of which a class has its own channel; always the same ones for a `seq`."""
+    generator = np.random.default_rng(seq)
+    labels = generator.integers(0, len(CLASSES), samples)
+    features = generator.random((samples, *SHAPE), np.float32)
+    features[np.arange(samples), labels] += 1
+    return FeatureBatch(
+        bundle_id=MANIFEST.bundle_id,
+        device=device,
+        epoch=epoch,
+        seq=seq,
+        floor=floor,
+        edge_step=edge_step,
+        class_map_version=1,
+        purpose=FeatureBatch.HELD_OUT if held_out else FeatureBatch.TRAIN,
+        shape=features.shape,
+        features=encode(quantize(features * np.float32(scale), 8)),
+        labels=labels.tolist(),
+        early_exit=[0] * samples,
+        early_exit_loss=1.0,
+    )
+
+
+def accepted(message: FeatureBatch) -> Accepted:
+    return Accepted(
+        BatchKey(message.device, message.epoch, message.seq),
+        message.floor,
+        message.purpose == FeatureBatch.HELD_OUT,
+        message.SerializeToString(),
+    )
+
+
+def checked(message: FeatureBatch) -> Batch:
+    return FeatureContract(MANIFEST).check(message)
+
+
+def write_log(folder: Path, *messages: FeatureBatch) -> Path:
+    """Append the messages to the folder's log, and return its path."""
+    path = folder / "log.sqlite"
+    log = DurableLog(path, MANIFEST.bundle_id)
+    log.append([accepted(message) for message in messages])
+    log.close()
+    return path
+
+
+class OpenTrainer:
+    """A trainer on the log and checkpoint of a folder, as the service makes one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: TrainerSettings | None = None,
+        *,
+        cache_bytes: int = 1 << 20,
+        bundle_id: bytes = MANIFEST.bundle_id,
+    ) -> None:
+        torch.set_num_threads(1)
+        self._reader = LogReader(folder / "log.sqlite")
+        self.learner = CloudLearner(make_module(), MANIFEST, 1e-2)
+        self.skipped: list[int] = []
+        self.trainer = Trainer(
+            self.learner,
+            BatchSource(self._reader, MANIFEST, cache_bytes),
+            settings or TrainerSettings(),
+            checkpoint=folder / "checkpoint.safetensors",
+            bundle_id=bundle_id,
+            on_skip=lambda position, _reason: self.skipped.append(position),
+        )
+
+    def __enter__(self) -> "OpenTrainer":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._reader.close()
+
+    def consume(self, batches: int) -> None:
+        for _ in range(batches):
+            assert self.trainer.advance()
+
+    def consume_all(self) -> None:
+        while self.trainer.advance():
+            pass
+
+    def state(self) -> dict[str, Tensor]:
+        """Every parameter, buffer and moment."""
+        tensors = {name: value.clone() for name, value in self.learner.module.state_dict().items()}
+        for name, parameter in self.learner.module.named_parameters():
+            for moment, value in self.learner.optimizer.state[parameter].items():
+                tensors[f"{name}/{moment}"] = value.clone()
+        return tensors
+
+
+def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name

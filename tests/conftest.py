@@ -1,0 +1,42 @@
+"""What all tests share: real brokers, and the switch that forbids skips."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto
+
+NO_SKIPS = os.environ.get("HIERTK_NO_SKIPS") == "1"
+
+
+def make_broker(kind: str, folder: Path) -> Broker:
+    if kind == "embedded":
+        return EmbeddedBroker(folder)
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    return MosquittoBroker(folder)
+
+
+@pytest.fixture(params=["mosquitto", "embedded"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A running broker; the test runs once with each kind."""
+    with make_broker(request.param, tmp_path / "broker") as running:
+        yield running
+
+
+def _skipped(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", ())) if reporter else 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if NO_SKIPS and _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = _skipped(terminalreporter.config)
+    if NO_SKIPS and skipped:
+        terminalreporter.write_line(f"HIERTK_NO_SKIPS=1: {skipped} skipped: a failure", red=True)

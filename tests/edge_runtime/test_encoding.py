@@ -1,0 +1,83 @@
+import math
+
+import numpy as np
+import pytest
+from edge_parts import DEVICE, make_manifest
+from hiertk_edge.encoding import BatchEncoder
+from hiertk_edge.learner import StepResult
+from hiertk_protocol.codec import dequantize, quantize
+from hiertk_protocol.errors import ConfigError, ProtocolError
+from hiertk_protocol.hiertk_pb2 import FeatureBatch
+from hiertk_protocol.messages import FeatureContract
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SHAPE = (4, 4, 4)
+
+
+def make_result(count: int, seed: int = 0) -> StepResult:
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(count, *SHAPE)).astype(np.float32)
+    return StepResult(1.25, features, generator.normal(size=(count, 4)).astype(np.float32))
+
+
+def encode(result: StepResult, max_bytes: int, bits: int = 8) -> list[FeatureBatch]:
+    manifest = make_manifest(bits=8 if bits == 8 else 4)
+    labels = np.arange(len(result.features), dtype=np.int64) % 3
+    return BatchEncoder(manifest, DEVICE).encode(
+        result, labels, edge_step=17, purpose=FeatureBatch.HELD_OUT, max_bytes=max_bytes
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 40), max_bytes=st.integers(300, 4000), bits=st.sampled_from([8, 4]))
+def test_the_parts_together_are_exactly_the_batch(count: int, max_bytes: int, bits: int) -> None:
+    result = make_result(count)
+    contract = FeatureContract(make_manifest(bits=8 if bits == 8 else 4))
+    parts = []
+    for message in encode(result, max_bytes, bits):
+        message.epoch, message.seq, message.floor = (1 << 64) - 1, (1 << 62), 1 << 62
+        assert message.ByteSize() <= max_bytes
+        parts.append(contract.check(contract.parse(message.SerializeToString())))
+    sizes = [len(part.labels) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    features = np.concatenate([dequantize(part.features) for part in parts])
+    assert np.array_equal(features, dequantize(quantize(result.features, bits)))
+    assert np.concatenate([part.labels for part in parts]).tolist() == [i % 3 for i in range(count)]
+    early = np.concatenate([part.early_exit for part in parts])
+    assert np.array_equal(early, result.predictions)
+    assert all(part.edge_step == 17 and part.held_out for part in parts)
+    assert all(part.early_exit_loss == 1.25 for part in parts)
+
+
+def test_what_fits_is_one_message() -> None:
+    assert len(encode(make_result(32), 120 * 1024)) == 1
+
+
+def test_no_fewer_parts_would_fit() -> None:
+    result = make_result(32)
+    parts = encode(result, 1000)
+    fewer = len(parts) - 1
+    largest = -(-32 // fewer)
+    whole = StepResult(result.loss, result.features[:largest], result.logits[:largest])
+    assert len(parts) > 1
+    assert encode(whole, 120 * 1024)[0].ByteSize() + 40 > 1000
+
+
+def test_one_image_too_large_for_a_message_says_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"a message holds 150: .*fewer bits or a deeper"):
+        encode(make_result(8), 150)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e31])
+def test_diverged_features_are_no_message(value: float) -> None:
+    result = make_result(4)
+    result.features[1, 2, 3, 0] = value
+    with pytest.raises(ProtocolError, match="diverged"):
+        encode(result, 10_000)
+
+
+def test_a_diverged_loss_is_no_message() -> None:
+    result = make_result(4)
+    with pytest.raises(ProtocolError, match="diverged"):
+        encode(StepResult(math.nan, result.features, result.logits), 10_000)

@@ -1,0 +1,133 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_parts import CLASSES, make_manifest, write_images
+from hiertk_edge.sources import FolderSource, open_source
+from hiertk_protocol.errors import ConfigError
+from PIL import Image
+
+INFO = make_manifest().input
+
+
+def source_of(folder: Path) -> FolderSource:
+    return open_source(f"folder:{folder}", CLASSES, INFO)
+
+
+def test_a_pass_yields_every_image_once_with_its_slot(tmp_path: Path) -> None:
+    source = source_of(write_images(tmp_path / "data", 4))
+    batches = list(source.training_batches(4, seed=0, consumed=0, passes=1))
+    assert [batch.consumed for batch in batches] == [1, 2, 3]
+    labels = np.concatenate([batch.labels for batch in batches])
+    assert sorted(labels.tolist()) == [0] * 4 + [1] * 4 + [2] * 4
+    for batch in batches:
+        assert batch.images.dtype == np.float32
+        assert batch.labels.dtype == np.int64
+        brightest = batch.images.mean(axis=(2, 3)) * np.array(INFO.std) + np.array(INFO.mean)
+        assert brightest.argmax(axis=1).tolist() == batch.labels.tolist()
+
+
+def test_passes_differ_and_seeds_repeat(tmp_path: Path) -> None:
+    source = source_of(write_images(tmp_path / "data", 6))
+    first = list(source.training_batches(6, seed=3, consumed=0, passes=2))
+    again = list(source.training_batches(6, seed=3, consumed=0, passes=2))
+    other = list(source.training_batches(6, seed=4, consumed=0, passes=2))
+    assert all(np.array_equal(a.images, b.images) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0].images, first[3].images)
+    assert not np.array_equal(first[0].images, other[0].images)
+
+
+@pytest.mark.parametrize("consumed", range(8))
+def test_it_goes_on_at_any_batch_of_any_pass(tmp_path: Path, consumed: int) -> None:
+    source = source_of(write_images(tmp_path / "data", 3))
+    whole = list(source.training_batches(4, seed=0, consumed=0, passes=2))
+    rest = list(source.training_batches(4, seed=0, consumed=consumed, passes=2))
+    assert [b.consumed for b in rest] == [b.consumed for b in whole[consumed:]]
+    for a, b in zip(rest, whole[consumed:], strict=True):
+        assert np.array_equal(a.images, b.images)
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(4, [4, 4]), (8, [8]), (7, [7, 2]), (5, [5, 4])])
+def test_only_a_last_batch_of_one_image_is_dropped(
+    tmp_path: Path, batch_size: int, sizes: list[int]
+) -> None:
+    source = source_of(write_images(tmp_path / "data", 3))
+    batches = list(source.training_batches(batch_size, seed=0, consumed=0, passes=1))
+    assert [len(batch.labels) for batch in batches] == sizes
+    assert source.batch_count(batch_size) == len(sizes)
+
+
+def test_in_order_yields_all_even_a_last_single_one(tmp_path: Path) -> None:
+    source = source_of(write_images(tmp_path / "data", 3))
+    batches = list(source.batches_in_order(4))
+    assert [batch.labels.tolist() for batch in batches] == [[1, 1, 1, 2], [2, 2, 0, 0], [0]] or [
+        len(batch.labels) for batch in batches
+    ] == [4, 4, 1]
+
+
+def test_unreadable_images_are_counted_once_logged_once_and_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_images(tmp_path / "data", 4)
+    whole = (folder / "red/001.png").read_bytes()
+    (folder / "red/cut.png").write_bytes(whole[:80])
+    (folder / "blue/empty.jpg").write_bytes(b"")
+    (folder / "green/text.png").write_text("no image")
+    source = source_of(folder)
+    with caplog.at_level(logging.WARNING):
+        batches = list(source.training_batches(5, seed=0, consumed=0, passes=3))
+    assert sum(len(batch.labels) for batch in batches) == 3 * 12
+    assert source.bad_images == 3
+    assert sum("skipped" in record.message for record in caplog.records) == 3
+
+
+def test_the_log_of_unreadable_images_is_bounded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_images(tmp_path / "data", 1)
+    for number in range(60):
+        (folder / "red" / f"bad{number}.png").write_bytes(b"bad")
+    source = source_of(folder)
+    with caplog.at_level(logging.WARNING):
+        list(source.batches_in_order(8))
+    assert source.bad_images == 60
+    assert len(caplog.records) <= 21
+
+
+def test_a_folder_that_is_no_class_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "data", 2)
+    (folder / "purple").mkdir()
+    with pytest.raises(ConfigError, match=r"purple.*red, green, blue"):
+        source_of(folder)
+
+
+def test_other_files_and_hidden_ones_are_ignored(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "data", 2)
+    (folder / "red/notes.txt").write_text("hello")
+    (folder / "red/.DS_Store").write_bytes(b"x")
+    (folder / ".cache").mkdir()
+    (folder / "README.md").write_text("x")
+    assert len(source_of(folder)) == 6
+
+
+def test_the_digest_names_the_set_of_files(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "data", 2)
+    before = source_of(folder).digest
+    assert source_of(folder).digest == before
+    Image.new("RGB", (16, 16)).save(folder / "red/new.png")
+    assert source_of(folder).digest != before
+
+
+@pytest.mark.parametrize("text", ["", "folder", "folder:", "http://x", "mqtt:x"])
+def test_an_unknown_source_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(ConfigError, match="folder:PATH"):
+        open_source(text, CLASSES, INFO)
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        source_of(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="0 images"):
+        source_of(tmp_path / "empty")

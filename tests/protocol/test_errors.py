@@ -1,0 +1,21 @@
+import re
+
+from hiertk_protocol import errors
+from hiertk_protocol.errors import HiertkError
+
+
+def kinds(error: type[HiertkError]) -> list[type[HiertkError]]:
+    return [kind for child in error.__subclasses__() for kind in (child, *kinds(child))]
+
+
+def test_each_kind_has_an_exit_code_of_its_own() -> None:
+    codes = [kind.exit_code for kind in kinds(HiertkError)]
+    assert len(set(codes)) == len(codes)
+    assert not set(codes) & {0, 1, 2, 130}
+
+
+def test_the_drawn_tree_is_the_tree() -> None:
+    drawn = re.findall(r"^[│├└─ ]*(\w+Error) +(\d+) ", errors.__doc__ or "", re.MULTILINE)
+    actual = [("HiertkError", "1")]
+    actual += [(kind.__name__, str(kind.exit_code)) for kind in kinds(HiertkError)]
+    assert drawn == actual

@@ -1,0 +1,5 @@
+"""`python -m hiertk` is `hiertk`."""
+
+from hiertk.cli import main
+
+main()

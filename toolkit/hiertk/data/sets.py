@@ -1,0 +1,136 @@
+"""The data sets by name. What is not here says how to get it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.files import atomic_folder
+from torchvision import datasets
+from torchvision.datasets.utils import extract_archive
+
+from hiertk.data.image_set import ImageSet, LabelledImages
+from hiertk.data.tiny_imagenet import TinyImageNetValidation
+
+Part = Literal["train", "test"]
+SYSTEM_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+_MINI = Path(__file__).parent / "fashion-mnist-mini"
+
+
+def load(spec: str, part: Part) -> ImageSet:
+    """Load a data set by name, or `folder:PATH` with PATH/train/CLASS/IMAGE and PATH/test/CLASS/IMAGE.
+
+    Raises ConfigError, saying how to get it, if it is not there.
+    """
+    if spec.startswith("folder:"):
+        return _folder(spec, Path(spec.removeprefix("folder:")), part)
+    if spec not in DATA_SETS:
+        raise ConfigError(
+            f"unknown data set {spec!r}: choose from {', '.join(DATA_SETS)}, or folder:PATH"
+        )
+    return DATA_SETS[spec](spec, part)
+
+
+def data_folder() -> Path:
+    """Return where downloaded and unpacked data sets are kept: $HIERTK_DATA, or the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("HIERTK_DATA") or Path(cache) / "hiertk" / "data")
+
+
+def _fashion_mnist(name: str, part: Part) -> ImageSet:
+    if SYSTEM_FASHION_MNIST.is_dir():
+        return _unpacked_fashion_mnist(name, SYSTEM_FASHION_MNIST, part)
+    items = _download(name, part, datasets.FashionMNIST)
+    return _image_set(name, datasets.FashionMNIST.classes, items)
+
+
+def _fashion_mnist_mini(name: str, part: Part) -> ImageSet:
+    return _unpacked_fashion_mnist(name, _MINI, part)
+
+
+def _unpacked_fashion_mnist(name: str, source: Path, part: Part) -> ImageSet:
+    """Load torchvision's FashionMNIST from a folder of its four .gz files."""
+    root = data_folder() / name
+    if not root.exists():
+        with atomic_folder(root) as temporary:
+            (temporary / "FashionMNIST" / "raw").mkdir(parents=True)
+            for archive in sorted(source.glob("*.gz")):
+                extract_archive(str(archive), str(temporary / "FashionMNIST" / "raw"))
+    items = datasets.FashionMNIST(root, train=part == "train")
+    return _image_set(name, items.classes, items)
+
+
+def _cifar10(name: str, part: Part) -> ImageSet:
+    items = _download(name, part, datasets.CIFAR10)
+    return _image_set(name, items.classes, items)
+
+
+def _cifar100(name: str, part: Part) -> ImageSet:
+    items = _download(name, part, datasets.CIFAR100)
+    return _image_set(name, items.classes, items)
+
+
+def _tiny_imagenet(name: str, part: Part) -> ImageSet:
+    root = data_folder() / "tiny-imagenet-200"
+    if not root.is_dir():
+        raise ConfigError(
+            f"{name} is not there: download tiny-imagenet-200.zip from its authors (Stanford "
+            f"CS231n) and unpack it to {root}"
+        )
+    train = datasets.ImageFolder(root / "train")
+    items = train if part == "train" else TinyImageNetValidation(root / "val", train.class_to_idx)
+    return _image_set(name, train.classes, items)
+
+
+def _folder(spec: str, path: Path, part: Part) -> ImageSet:
+    try:
+        items = datasets.ImageFolder(path / part)
+    except OSError as error:
+        raise ConfigError(
+            f"{spec}: {error}: wanted is {path}/{part}/CLASS/IMAGE, one folder a class"
+        ) from error
+    return _image_set(spec, items.classes, items)
+
+
+def _download(
+    name: str, part: Part, data_set: Callable[..., LabelledImages]
+) -> "LabelledImages":
+    root = data_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        return data_set(root, train=part == "train", download=True)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"{name} is not in {root} and cannot be downloaded ({error}): run this where there is "
+            "a network, or set HIERTK_DATA to a folder that has it"
+        ) from error
+
+
+def _image_set(name: str, classes: list[str], items: LabelledImages) -> ImageSet:
+    """Names become folder names, so "T-shirt/top" is T-shirt-top."""
+    return ImageSet(name, tuple(label.replace("/", "-") for label in classes), items)
+
+
+DATA_SETS: dict[str, Callable[[str, Part], ImageSet]] = {
+    "fashion-mnist-mini": _fashion_mnist_mini,
+    "fashion-mnist": _fashion_mnist,
+    "cifar10": _cifar10,
+    "cifar100": _cifar100,
+    "tiny-imagenet": _tiny_imagenet,
+}
+
+
+def check_part(part: str) -> Part:
+    """Return a part's name. Raises ConfigError."""
+    if part == "train" or part == "test":
+        return part
+    raise ConfigError(f"--part {part}: choose train or test")
+
+
+def parse_shard(text: str, count: int) -> range:
+    """Return the indices of share K of N, from "K/N". Raises ConfigError."""
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= count):
+        raise ConfigError(f"--shard {text}: write K/N with K from 1 to N, for example 1/2")
+    return range(int(first) - 1, count, int(second))

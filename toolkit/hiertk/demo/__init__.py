@@ -1,0 +1,1 @@
+"""The whole system on one machine: broker, cloud, devices, real images."""

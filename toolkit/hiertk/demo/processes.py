@@ -1,0 +1,96 @@
+"""The demo's child processes: started apart from the terminal, and ended whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from hiertk_protocol.errors import HiertkError, StorageError
+
+_STOP_TIMEOUT_S = 15.0
+
+
+class ChildError(HiertkError):
+    """A process of the demo ended with an error; its exit code is passed on."""
+
+    def __init__(self, name: str, code: int, log: Path) -> None:
+        super().__init__(f"{name} ended with exit code {code}: {_last_line(log)}")
+        self.exit_code = code if 0 < code < 126 else 1
+
+
+@dataclass
+class Child:
+    """One process and where its output goes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended well. Raises ChildError if it ended otherwise."""
+        code = self.process.poll()
+        if code is None:
+            return False
+        if code != 0:
+            raise ChildError(self.name, code, self.log)
+        return True
+
+    def stop(self) -> None:
+        """Ask it to end, and end it if it does not."""
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class Children:
+    """All child processes; none is left when the block ends."""
+
+    logs: Path
+    started: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, module: str, *arguments: str) -> Child:
+        """Run `python -m MODULE ARGUMENTS`, with one thread per process unless it says otherwise."""
+        log = self.logs / f"{name}.log"
+        # A session of its own: Ctrl-C in the terminal reaches the demo alone, which ends the rest.
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+                start_new_session=True,
+            )
+        child = Child(name, process, log)
+        self.started.append(child)
+        return child
+
+    def __enter__(self) -> "Children":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        for child in reversed(self.started):
+            child.stop()
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError as error:
+        raise StorageError(f"cannot read {log}: {error.strerror}") from error
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,161 @@
+"""The parity gate: the exported step against PyTorch, gradient by gradient, before anyone gets it.
+
+AdamW divides each gradient by its own size, so that rounding in a gradient near zero turns into a
+whole step. Therefore gradients are compared with the reference's, and the optimizer is compared
+on its own: torch's AdamW, given the engine's gradients, must arrive at the engine's parameters.
+"""
+
+import copy
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from hiertk_edge.golden import GoldenSteps, compare, compare_steps, finite, require
+from hiertk_edge.learner import Float32Array, SlotArray, StepResult, open_learner
+from hiertk_protocol.bundle import Bundle
+from hiertk_protocol.errors import ParityError
+from hiertk_protocol.manifest import ParityCheck
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from hiertk.export.golden import adamw
+from hiertk.models import EdgeModel
+
+# Rounding moves single values across ReLU's kink, which turns their gradient on or off: correct
+# exports were seen up to 2.5e-3, a wrong operator gives 0.1 and more.
+GRADIENT_TOLERANCE = 1e-2
+UPDATE_TOLERANCE = 1e-5
+STATISTIC_TOLERANCE = 1e-4
+_SMALL_GRADIENT = 1e-4  # rounding is measured against this where a gradient is zero by nature
+
+
+@runtime_checkable
+class InspectableLearner(Protocol):
+    """A learner whose step can be taken apart."""
+
+    def forward_backward(self, images: Float32Array, labels: SlotArray) -> StepResult: ...
+
+    def update(self) -> None: ...
+
+    def gradients(self) -> dict[str, Float32Array]: ...
+
+    def parameters(self) -> dict[str, Float32Array]: ...
+
+
+def check_parity(bundle: Bundle, edge: EdgeModel) -> tuple[ParityCheck, ...]:
+    """Compare an exported bundle with its reference `edge`, which holds the exported weights.
+
+    Raises ParityError, naming the tensor that differs most.
+    """
+    golden = GoldenSteps(bundle)
+    learner = open_learner(bundle)
+    checks = compare_steps(learner, golden)
+    apart = open_learner(bundle)
+    assert isinstance(apart, InspectableLearner)
+    checks += check_one_step(apart, copy.deepcopy(edge), golden, bundle)
+    require(checks)
+    return tuple(checks)
+
+
+def check_one_step(
+    learner: InspectableLearner, edge: EdgeModel, golden: GoldenSteps, bundle: Bundle
+) -> list[ParityCheck]:
+    """Compare gradients, updated parameters and running statistics of one step, by name."""
+    manifest = bundle.manifest
+    before = learner.parameters()
+    check_names(before, edge)
+    learner.forward_backward(golden.images[0], golden.labels[0])
+    gradients = learner.gradients()
+    learner.update()
+    after = learner.parameters()
+
+    counts = count_values(edge.train())
+    logits, _ = edge(
+        torch.from_numpy(golden.images[0]), torch.from_numpy(manifest.classes.bias())
+    )
+    cross_entropy(logits, torch.from_numpy(golden.labels[0])).backward()
+    wanted = {name: value.grad for name, value in edge.named_parameters()}
+    checks = [worst_of("gradients", [
+        compare_gradient(name, gradients[name], gradient.numpy())
+        for name, gradient in wanted.items() if gradient is not None
+    ])]
+
+    for name, parameter in edge.named_parameters():
+        parameter.grad = torch.from_numpy(gradients[name])
+    adamw(edge, manifest.optimizer).step()
+    checks.append(worst_of("updated parameters", [
+        compare(name, after[name], value.detach().numpy(), UPDATE_TOLERANCE)
+        for name, value in edge.named_parameters()
+    ]))
+    checks += check_statistics(before, after, edge, counts)
+    return checks
+
+
+def check_names(exported: dict[str, Float32Array], edge: EdgeModel) -> None:
+    """Require the same tensors by name and shape. Raises ParityError."""
+    wanted = {
+        name: tuple(value.shape)
+        for name, value in edge.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    got = {name: value.shape for name, value in exported.items()}
+    if got != wanted:
+        odd = sorted(set(got.items()) ^ set(wanted.items()))
+        raise ParityError(f"the exported parameters are not the network's: {odd[:3]}")
+
+
+def count_values(edge: EdgeModel) -> dict[str, int]:
+    """Register to learn, at the next forward pass, over how many values each channel's mean goes."""
+    counts: dict[str, int] = {}
+
+    def count(name: str, images: torch.Tensor) -> None:
+        counts[name] = images.numel() // images.shape[1]
+
+    for name, module in edge.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_pre_hook(lambda _, inputs, name=name: count(name, inputs[0]))
+    return counts
+
+
+def check_statistics(
+    before: dict[str, Float32Array],
+    after: dict[str, Float32Array],
+    edge: EdgeModel,
+    counts: dict[str, int],
+) -> list[ParityCheck]:
+    """Compare running means and variances, by name.
+
+    ONNX defines the running variance without Bessel's correction, PyTorch with it; the reference's
+    is taken back before the comparison.
+    """
+    checks = []
+    for name, count in counts.items():
+        layer = edge.get_submodule(name)
+        assert isinstance(layer, nn.BatchNorm2d)
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        mean = f"{name}.running_mean"
+        checks.append(compare(mean, after[mean], layer.running_mean.numpy(), STATISTIC_TOLERANCE))
+        variance = f"{name}.running_var"
+        kept = (1 - (layer.momentum or 0)) * before[variance]
+        wanted = kept + (layer.running_var.numpy() - kept) * np.float32((count - 1) / count)
+        checks.append(compare(variance, after[variance], wanted, STATISTIC_TOLERANCE))
+    return [worst_of("running statistics", checks)] if checks else []
+
+
+def compare_gradient(name: str, got: Float32Array, wanted: Float32Array) -> ParityCheck:
+    """Return the norm of the difference, relative to the norm of the reference's gradient."""
+    if got.shape != wanted.shape:
+        raise ParityError(f"gradient of {name}: shape {got.shape}, not {wanted.shape}")
+    scale = max(float(np.linalg.norm(wanted)), _SMALL_GRADIENT)
+    worst = float(np.linalg.norm(got - wanted)) / scale
+    return ParityCheck(what=name, worst=finite(worst), tolerance=GRADIENT_TOLERANCE)
+
+
+def worst_of(what: str, checks: list[ParityCheck]) -> ParityCheck:
+    """Return the check of a group that is closest to failing, under the group's name."""
+    worst = max(checks, key=lambda check: check.worst)
+    return ParityCheck(
+        what=what, worst=worst.worst, tolerance=worst.tolerance, where=worst.what
+    )
+
