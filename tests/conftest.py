@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto
+
+# Before torch is imported anywhere: with two threads on two busy cores it can be 100 times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto  # noqa: E402
+from hiertk.data import load  # noqa: E402
+from hiertk.export import ExportSettings, export_bundle  # noqa: E402
+from hiertk_protocol.bundle import Bundle  # noqa: E402
 
 NO_SKIPS = os.environ.get("HIERTK_NO_SKIPS") == "1"
 
@@ -40,3 +47,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = _skipped(terminalreporter.config)
     if NO_SKIPS and skipped:
         terminalreporter.write_line(f"HIERTK_NO_SKIPS=1: {skipped} skipped: a failure", red=True)
+
+
+@pytest.fixture(scope="session")
+def resnet18_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """ResNet-18 at separation point 2 with ten classes; not to be changed."""
+    folder = tmp_path_factory.mktemp("export") / "bundle"
+    settings = ExportSettings(
+        model="resnet18",
+        split=2,
+        target="linux",
+        classes=load("fashion-mnist-mini", "test").classes,
+        out=folder,
+    )
+    return export_bundle(settings).bundle

@@ -41,7 +41,6 @@ class TinyCloud:
         self.incarnation = secrets.randbits(64)
         self.received: list[int] = []
         self.batches: dict[int, FeatureBatch] = {}
-        self.largest_unacknowledged = 0
         self.statuses: list[DeviceStatus] = []
         self.paho = paho.Client(
             CallbackAPIVersion.VERSION2, f"cloud-{secrets.token_hex(4)}", protocol=paho.MQTTv5
@@ -109,10 +108,7 @@ class TinyCloud:
         self.received.append(batch.seq)
         if batch.seq not in self._refused:
             self.batches[batch.seq] = batch
-        settled = self.batches.keys() | self._refused.keys()
-        self.largest_unacknowledged = max(
-            self.largest_unacknowledged, sum(seq > self._through for seq in self.batches)
-        )
+        settled = self.batches.keys() | (self._refused.keys() & set(self.received))
         if self.acknowledges:
             self._through = max(self._through, batch.floor - 1)
             while self._through + 1 in settled:

@@ -62,6 +62,8 @@ def load_checkpoint(path: Path, bundle_id: bytes, learner: CloudLearner) -> Prog
 def _tensors(learner: CloudLearner) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in learner.module.state_dict().items():
         yield f"module/{name}", tensor
+    for name, tensor in learner.average.state_dict().items():
+        yield f"average/{name}", tensor
     for name, parameter in learner.module.named_parameters():
         for moment, tensor in learner.optimizer.state[parameter].items():
             yield f"optimizer/{name}/{moment}", tensor

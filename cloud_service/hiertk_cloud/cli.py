@@ -71,6 +71,7 @@ def serve(
     Example: hiertk-cloud serve --bundle bundle/ --broker mqtt://localhost --state cloud-state/
     """
     console.terminate_like_interrupt()
+    opened, address = open_bundle(bundle), parse_broker(broker)
     from hiertk_cloud.service import ServiceSettings
     from hiertk_cloud.service import serve as serve_bundle
     from hiertk_cloud.trainer import TrainerSettings
@@ -80,9 +81,7 @@ def serve(
         threads=threads,
         trainer=TrainerSettings(replay=replay, checkpoint_every=checkpoint_every),
     )
-    serve_bundle(
-        open_bundle(bundle), parse_broker(broker), state, settings, Reporter(as_json=json_)
-    )
+    serve_bundle(opened, address, state, settings, Reporter(as_json=json_))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What the service tells its devices: the status of its model, and the class map."""
 
+import math
 from dataclasses import dataclass
 
 from hiertk_protocol.hiertk_pb2 import ClassMap, ClassSlot, ModelStatus
@@ -53,12 +54,10 @@ class Snapshot:
 
     def line(self) -> str:
         """Return one line for people."""
-        parts = [
-            f"cloud step {self.progress.cloud_step}",
-            f"loss {self.measures.loss:.2f}",
-            f"accuracy {self.measures.accuracy:.2f}",
-            f"queue {self.queue}",
-        ]
+        parts = [f"cloud step {self.progress.cloud_step}"]
+        if not math.isnan(self.measures.loss):
+            parts += [f"loss {self.measures.loss:.2f}", f"accuracy {self.measures.accuracy:.2f}"]
+        parts.append(f"queue {self.queue}")
         if self.progress.devices:
             held_out = self.held_out
             parts.append(

@@ -162,6 +162,7 @@ class Spool:
     ) -> dict[int, str]:
         """Delete what the cloud has settled; return those of `refused` that were still held."""
         with self._changed:
+            # After a power cut the cloud may have settled numbers that are yet to be made again.
             top = self._totals.next_seq - 1
             through = min(through, top)
             named = {seq for seq in (*beyond, *refused) if 0 < seq <= top}

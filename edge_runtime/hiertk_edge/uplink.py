@@ -18,7 +18,6 @@ from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES, parse_ack, parse_model_status
 from hiertk_protocol.mqtt import BrokerAddress, Handlers, MqttLink, Will
 from hiertk_protocol.topics import Topics
-from paho.mqtt.enums import MQTTErrorCode
 
 from hiertk_edge.spool import Spool
 from hiertk_edge.window import SendWindow, WindowLimits
@@ -214,8 +213,6 @@ class Uplink:
         if ack.epoch != self._spool.epoch:
             raise ProtocolError("an ack for another spool than this one")
         refused = {refusal.seq: refusal.reason for refusal in ack.refused}
-        if max(ack.through, *ack.beyond, *refused, 0) >= self._spool.totals.next_seq:
-            raise ProtocolError("an ack for messages that were never made")
         for reason in self._spool.settle(ack.through, ack.beyond, refused).values():
             self._tell_once(f"the cloud refused a message: {reason[:200]}")
         self._window.acknowledged(ack.through, {*ack.beyond, *refused}, time.monotonic())
@@ -251,7 +248,7 @@ class Uplink:
 
     def _send(self, seq: int, payload: bytes) -> bool:
         info = self._link.publish(self._topics.features(self._device), payload)
-        if info is None or info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if info is None or info.rc != paho.MQTT_ERR_SUCCESS:
             return False
         self._carried.append(info)
         self._window.sent(seq, len(payload), time.monotonic())

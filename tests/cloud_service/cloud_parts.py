@@ -165,8 +165,12 @@ class OpenTrainer:
             pass
 
     def state(self) -> dict[str, Tensor]:
-        """Every parameter, buffer and moment."""
-        tensors = {name: value.clone() for name, value in self.learner.module.state_dict().items()}
+        """Every parameter, buffer, average and moment."""
+        tensors = {
+            name: value.clone()
+            for module in (self.learner.module, self.learner.average)
+            for name, value in module.state_dict().items()
+        }
         for name, parameter in self.learner.module.named_parameters():
             for moment, value in self.learner.optimizer.state[parameter].items():
                 tensors[f"{name}/{moment}"] = value.clone()

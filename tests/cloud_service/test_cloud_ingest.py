@@ -159,9 +159,7 @@ def test_nobody_is_answered_for_a_message_in_anothers_name(intake: Intake) -> No
         (f"{TOPICS.root}/\x1b[31m/up/features", make_message(1).SerializeToString()),
     ],
 )
-def test_what_has_no_key_is_dropped_and_counted(
-    intake: Intake, topic: str, payload: bytes
-) -> None:
+def test_what_has_no_key_is_dropped_and_counted(intake: Intake, topic: str, payload: bytes) -> None:
     intake.ingest.receive(topic, payload)
     intake.ingest.turn()
     assert (intake.acks, intake.ingest.dropped_total) == ([], 1)

@@ -153,7 +153,7 @@ def test_readers_see_batches_in_order_and_count_those_to_train_on(
 
 
 def test_the_log_of_another_bundle_is_refused(log: DurableLog, path: Path) -> None:
-    with pytest.raises(ConfigError, match="bundle 0001020304050607, not 0707.*--state") as error:
+    with pytest.raises(ConfigError, match=r"bundle 0001020304050607, not 0707.*--state") as error:
         DurableLog(path, b"\7" * 32)
     assert "\n" not in str(error.value)
 

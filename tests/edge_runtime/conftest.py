@@ -1,9 +1,10 @@
-"""A real Mosquitto for the tests of the device."""
+"""A real Mosquitto and a really exported bundle for the tests of the device."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from edge_parts import CLASSES
 from hiertk.brokers import MosquittoBroker, find_mosquitto
 
 
@@ -13,3 +14,18 @@ def mosquitto(tmp_path: Path) -> Iterator[MosquittoBroker]:
         pytest.skip("mosquitto is not installed")
     with MosquittoBroker(tmp_path / "broker") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ResNet-18 cut after its first block, for 32x32 images of three classes."""
+    from hiertk.export.job import export_bundle
+    from hiertk.export.settings import ExportSettings
+
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    export_bundle(
+        ExportSettings(
+            model="resnet18", split=1, target="linux", classes=CLASSES, batch_size=8, out=out
+        )
+    )
+    return out

@@ -30,6 +30,13 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+def mode_or_refusal(path: Path) -> str:
+    try:
+        return read_image(path).mode
+    except ConfigError as error:
+        return str(error)
+
+
 def test_preprocessing_is_scale_shift_and_nothing_else_at_the_right_size(tmp_path: Path) -> None:
     image = read_image(write_png(tmp_path / "a.png", (16, 16)))
     values = preprocess(image, INFO)
@@ -114,8 +121,5 @@ def test_no_damage_raises_anything_but_a_config_error(
         damaged[place] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("damaged") / "image"
     path.write_bytes(damaged)
-    try:
-        assert read_image(path).mode == "RGB"
-    except ConfigError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
+    outcome = mode_or_refusal(path)
+    assert outcome == "RGB" or (str(path) in outcome and "\n" not in outcome)

@@ -10,7 +10,7 @@ from hiertk_protocol.errors import BundleError, HiertkError
 from hiertk_protocol.manifest import MAX_MANIFEST_BYTES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples import FILES, make_manifest, write_bundle
+from protocol_samples import FILES, make_manifest, write_bundle
 
 NAME = "edge/checkpoint"
 
@@ -209,12 +209,13 @@ def test_a_zip_bomb_is_refused_before_it_takes_memory(
     tmp_path: Path, method: int, name: str
 ) -> None:
     zipped = tmp_path / "bundle.zip"
-    write_zip(zipped, {**whole_zip(), name: bytes(64 << 20)}, method)
+    write_zip(zipped, {**whole_zip(), name: bytes(16 << 20)}, method)
     tracemalloc.start()
     try:
         with pytest.raises(BundleError):
             open_bundle(zipped)
-        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        # A read joins its pieces, so the manifest's limit of 1 MiB is taken twice.
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
     assert list(tmp_path.iterdir()) == [zipped]
@@ -240,7 +241,7 @@ def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_changed_zip_opens_whole_or_raises_errors_of_the_tree(
     tmp_path: Path, data: st.DataObject

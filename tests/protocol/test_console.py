@@ -29,9 +29,7 @@ KINDS = {
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "HIERTK_DEBUG"}
 
 
-def run_script(
-    body: str, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_script(body: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", SCRIPT.format(body=body), *arguments],
         env={**ENVIRONMENT, **environment},

@@ -10,6 +10,11 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def write_half_and_fail(path: Path, error: type[BaseException]) -> None:
+    path.write_bytes(b"half")
+    raise error
+
+
 def test_a_file_takes_its_place_when_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "deeper" / "state"
     with atomic_file(target) as temporary:
@@ -26,8 +31,7 @@ def test_the_old_file_stays_when_the_block_fails(
     target = tmp_path / "state"
     target.write_bytes(b"old")
     with pytest.raises(error), atomic_file(target) as temporary:
-        temporary.write_bytes(b"half")
-        raise error
+        write_half_and_fail(temporary, error)
     assert target.read_bytes() == b"old"
     assert names_in(tmp_path) == ["state"]
 
@@ -95,8 +99,7 @@ def test_the_old_folder_stays_when_the_block_fails(
     target.mkdir()
     (target / "old").write_bytes(b"")
     with pytest.raises(error), atomic_folder(target, replace=True) as temporary:
-        (temporary / "half").write_bytes(b"")
-        raise error
+        write_half_and_fail(temporary / "half", error)
     assert names_in(target) == ["old"]
     assert names_in(tmp_path) == ["bundle"]
 

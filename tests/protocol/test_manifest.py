@@ -15,7 +15,7 @@ from hiertk_protocol.manifest import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import make_manifest
+from protocol_samples import make_manifest
 
 MANIFEST = make_manifest()
 JSON = MANIFEST.to_json()

@@ -1,5 +1,8 @@
+import os
 import random
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,25 @@ def test_finds_mosquitto_outside_the_path(monkeypatch: pytest.MonkeyPatch) -> No
         pytest.skip("mosquitto is not installed")
     monkeypatch.setenv("PATH", "/nowhere")
     assert find_mosquitto() is not None
+
+
+def test_the_embedded_broker_ends_with_its_owner(tmp_path: Path) -> None:
+    script = (
+        "import sys, time, pathlib; from hiertk.brokers import EmbeddedBroker\n"
+        "broker = EmbeddedBroker(pathlib.Path(sys.argv[1])); broker.start()\n"
+        "print(broker.port, flush=True); time.sleep(60)"
+    )
+    broker = EmbeddedBroker(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        broker.port = int(owner.stdout.readline())
+        assert accepts(broker)
+        owner.kill()
+    wait_until(lambda: not accepts(broker))
+
+
+def test_a_signal_to_the_terminal_does_not_reach_the_broker(broker: Broker) -> None:
+    assert broker._process is not None
+    assert os.getsid(broker._process.pid) != os.getsid(0)

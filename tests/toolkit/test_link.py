@@ -149,6 +149,20 @@ def test_a_cut_link_drops_connections_and_refuses_new_ones(server: EchoServer) -
             pass
 
 
+def test_no_connection_survives_a_cut_however_new_it_is(server: EchoServer) -> None:
+    for _ in range(10):
+        with ShapedLink(server.url) as link:
+            address = parse_broker(link.url)
+            # Some of them are still on their way through asyncio when the link is cut.
+            sockets = [
+                socket.create_connection((address.host, address.port), timeout=5) for _ in range(20)
+            ]
+            link.cut()
+            for sock in sockets:
+                with sock, suppress(ConnectionError):
+                    assert sock.recv(1) == b""
+
+
 def test_a_restored_link_carries_again_at_the_same_address(server: EchoServer) -> None:
     with ShapedLink(server.url) as link:
         url = link.url

@@ -46,7 +46,7 @@ class ShapedLink:
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
         self._listener = _bound_socket(0)
         self._port: int = self._listener.getsockname()[1]
-        self._server: asyncio.Server | None = None
+        self._listening = False
         self._connections: set[asyncio.Task[None]] = set()
 
     @property
@@ -102,32 +102,44 @@ class ShapedLink:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(
-                self._serve, sock=self._listener, limit=_SOCKET_BUFFER_BYTES
-            )
+        if not self._listening:
+            self._listener.listen()
+            # Not asyncio's server: one that is closed forgets the connections that it has accepted
+            # but not handed over yet, and they stay open.
+            self._loop.add_reader(self._listener, self._accept)
+            self._listening = True
 
     async def _drop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listening:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
             # Bound but not listening: connections are refused, and nobody else takes the port.
             self._listener = _bound_socket(self._port)
-        for connection in self._connections:
+            self._listening = False
+        connections = list(self._connections)
+        for connection in connections:
             connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*connections, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    def _accept(self) -> None:
         try:
-            await self._carry_both_ways(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # a broken connection, or cut(): either way both sides see it end
-        finally:
-            await _abort(writer)
-            self._connections.discard(task)
+            client, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again
+        client.settimeout(0)
+        connection = self._loop.create_task(self._serve(client))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        # Also when the task is cancelled before its first step, which runs no `finally`.
+        connection.add_done_callback(lambda _: client.close())
+
+    async def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError):  # a broken connection: both sides see it end
+            reader, writer = await asyncio.open_connection(sock=client, limit=_SOCKET_BUFFER_BYTES)
+            try:
+                await self._carry_both_ways(reader, writer)
+            finally:
+                await _abort(writer)
 
     async def _carry_both_ways(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -225,6 +237,7 @@ def _bound_socket(port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     _bound_buffers(sock)
     sock.bind((_HOST, port))
+    sock.settimeout(0)
     return sock
 
 

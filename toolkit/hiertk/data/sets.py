@@ -85,7 +85,7 @@ def _tiny_imagenet(name: str, part: Part) -> ImageSet:
 
 def _folder(spec: str, path: Path, part: Part) -> ImageSet:
     try:
-        items = datasets.ImageFolder(path / part)
+        items = datasets.ImageFolder(path / part, allow_empty=True)
     except OSError as error:
         raise ConfigError(
             f"{spec}: {error}: wanted is {path}/{part}/CLASS/IMAGE, one folder a class"

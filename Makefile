@@ -1,0 +1,53 @@
+# HierTK: everything a developer or a newcomer runs. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+# On a machine without an NVIDIA GPU, PyTorch's CPU build is 20 times smaller: set TORCH_INDEX to
+# the address of its CPU index (pytorch.org, "Get Started", "CPU").
+TORCH_INDEX ?=
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench proto clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/dev.done  ## Install everything for development into .venv
+
+demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices, real images
+	$(BIN)/hiertk demo $(DEMO)
+
+test: $(VENV)/dev.done  ## Run every test (HIERTK_NO_SKIPS=1: a skipped test fails)
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: $(VENV)/dev.done  ## Lint, check formatting and types
+	$(BIN)/ruff check $(FILES)
+	$(BIN)/ruff format --check $(FILES)
+	$(BIN)/mypy
+
+format: $(VENV)/dev.done  ## Format the code
+	$(BIN)/ruff check --fix-only $(FILES)
+	$(BIN)/ruff format $(FILES)
+
+bench: $(VENV)/dev.done  ## Measure speed and memory, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks $(BENCH)
+
+proto: $(VENV)/dev.done  ## Generate the message classes from protocol/hiertk_protocol/hiertk.proto
+	cd protocol && ../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
+		hiertk_protocol/hiertk.proto
+
+clean:  ## Remove what make has installed
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v < (3, 13))' || \
+		{ echo "HierTK needs Python 3.10, 3.11 or 3.12: make PYTHON=python3.11 ..." >&2; exit 3; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing hiertk[$*] into $(VENV): some minutes the first time"
+	$(if $(TORCH_INDEX),$(PIP) install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch torchvision)
+	$(PIP) install --quiet -c constraints.txt --editable '.[$*]'
+	@touch $@

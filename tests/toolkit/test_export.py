@@ -1,0 +1,203 @@
+"""Exports are whole, checked, and leave nothing behind when they fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hiertk.export import ExportSettings, export_bundle, parse_classes
+from hiertk.models import load_cloud_partition
+from hiertk_edge.golden import verify_golden
+from hiertk_protocol.bundle import Bundle, open_bundle
+from hiertk_protocol.errors import BundleError, ConfigError, HiertkError, ModelError, ParityError
+from safetensors.torch import load_file, save_file
+
+EVERY_FILE = {
+    "cloud/cloud.json",
+    "cloud/cloud.safetensors",
+    "edge/checkpoint",
+    "edge/eval_model.onnx",
+    "edge/optimizer_model.onnx",
+    "edge/training_model.onnx",
+    "golden/steps.safetensors",
+}
+
+
+def settings(out: Path, **changes: object) -> ExportSettings:
+    fields: dict[str, object] = {
+        "model": "resnet18", "split": 2, "target": "android", "classes": ("a", "b", "c"),
+        "out": out,
+    }  # fmt: skip
+    return ExportSettings(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_a_bundle_has_all_its_files_and_opens(resnet18_bundle: Bundle) -> None:
+    assert set(resnet18_bundle.manifest.files) == EVERY_FILE
+    opened = open_bundle(resnet18_bundle.folder)
+    assert opened.manifest == resnet18_bundle.manifest
+    assert {path.name for path in resnet18_bundle.folder.iterdir()} == {
+        "manifest.json", "edge", "cloud", "golden",
+    }  # fmt: skip
+
+
+def test_the_gate_is_recorded(resnet18_bundle: Bundle) -> None:
+    checks = {check.what: check for check in resnet18_bundle.manifest.parity}
+    assert checks["features of step 0"].tolerance == 1e-4
+    assert {"gradients", "updated parameters", "running statistics"} <= set(checks)
+    assert all(0 <= check.worst <= check.tolerance for check in checks.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "resnet18", "split": 1, "bits": 8, "stem": "3x3"},
+        {"model": "resnet18", "split": 8, "class_capacity": 3},
+        {"model": "vgg16", "split": 4, "target": "linux"},
+        {"model": "resnet18", "split": 2, "input_size": 65},
+    ],
+)
+def test_other_networks_cuts_and_sizes_pass_the_gate(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    bundle = export_bundle(settings(tmp_path / "b", **changes)).bundle
+    checks = verify_golden(open_bundle(bundle.folder))
+    assert len(checks) >= 5
+
+
+def test_exporting_twice_gives_the_same_bundle(tmp_path: Path) -> None:
+    ids = [
+        export_bundle(settings(tmp_path / name, split=1)).bundle.manifest.bundle_id
+        for name in ("one", "two")
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_the_cloud_partition_comes_back_with_its_weights(resnet18_bundle: Bundle) -> None:
+    partition = load_cloud_partition(resnet18_bundle)
+    weights = load_file(resnet18_bundle.path("cloud/cloud.safetensors"))
+    assert all(torch.equal(value, weights[name]) for name, value in partition.state_dict().items())
+    shape = resnet18_bundle.manifest.features.shape
+    with torch.no_grad():
+        assert partition.eval()(torch.zeros(2, *shape)).shape == (2, 16)
+
+
+def test_exported_weights_are_the_users(tmp_path: Path, resnet18_bundle: Bundle) -> None:
+    """Weights of one export, put together, start the next one."""
+    from hiertk.models import NetworkSpec, build
+    from hiertk_edge.ort_learner import OrtLearner
+
+    torch.manual_seed(7)
+    model = build(NetworkSpec("resnet18", 16, 32))
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    done = export_bundle(
+        settings(tmp_path / "b", weights=tmp_path / "weights.safetensors", class_capacity=16)
+    )
+    assert done.notes == ()
+    exported = OrtLearner(done.bundle).parameters()
+    for name, value in model.state_dict().items():
+        inside = f"partition.{name}"
+        if inside in exported:
+            assert torch.equal(torch.from_numpy(exported[inside]), value), name
+
+
+def test_a_zip_opens_as_the_same_bundle(tmp_path: Path) -> None:
+    done = export_bundle(settings(tmp_path / "b", zip=True))
+    assert done.archive == tmp_path / "b.zip"
+    assert open_bundle(done.archive).manifest == done.bundle.manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model": "resnet9000"}, ModelError, "unknown network"),
+        ({"split": 9}, ModelError, "separation points 1 to 8"),
+        ({"target": "toaster"}, ConfigError, "choose from linux, android, rpi"),
+        ({"target": "rpi"}, ConfigError, "comes with a later version"),
+        ({"backend": "executorch"}, ConfigError, "comes with a later version"),
+        ({"input_size": 16}, ModelError, "at least 32 pixels"),
+        ({"input_size": 7}, ConfigError, "from 8 to 1024"),
+        ({"bits": 5}, ConfigError, "8 or 4 bits"),
+        ({"batch_size": 1}, ConfigError, "from 2 to 1024"),
+        ({"class_capacity": 2}, ConfigError, "3 classes do not fit 2 slots"),
+        ({"classes": ("a", "a")}, ConfigError, "class names repeat"),
+        ({"stem": "5x5"}, ConfigError, "choose from torchvision, 3x3"),
+        ({"weights": Path("nowhere")}, ModelError, "not a safetensors file"),
+    ],
+)
+def test_bad_settings_give_one_line_and_write_nothing(
+    tmp_path: Path, changes: dict[str, object], error: type[HiertkError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as raised:
+        export_bundle(settings(tmp_path / "b", **changes))
+    assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_exists_is_kept_unless_forced(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "precious").write_text("mine")
+    with pytest.raises(ConfigError, match="exists"):
+        export_bundle(settings(tmp_path / "b"))
+    assert (tmp_path / "b" / "precious").read_text() == "mine"
+    export_bundle(settings(tmp_path / "b", force=True))
+    assert open_bundle(tmp_path / "b").manifest.model.split == 2
+
+
+def test_a_failing_gate_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hiertk_edge.golden.FEATURE_TOLERANCE", 1e-12)
+    with pytest.raises(ParityError, match="do not deploy this bundle"):
+        export_bundle(settings(tmp_path / "b"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"bits": 8}, r"take --bits 4 \(2048 bytes\) or --split 3 \(2048 bytes\)"),
+        ({"stem": "3x3"}, r"take --split 5 \(\d+ bytes\)|no cut"),
+        ({"model": "vgg16", "split": 4}, r"take --split 7 \(2048 bytes\)"),
+    ],
+)
+def test_an_uplink_above_the_raw_image_is_warned_of(
+    tmp_path: Path, changes: dict[str, object], advice: str
+) -> None:
+    notes = export_bundle(settings(tmp_path / "b", **changes)).notes
+    assert len(notes) == 1
+    assert "more than the raw image's 3072" in notes[0]
+    import re
+
+    assert re.search(advice, notes[0]), notes
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    bundle = export_bundle(settings(tmp_path / "b")).bundle
+    path = bundle.folder / "edge" / "training_model.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"training_model\.onnx: its checksum"):
+        open_bundle(bundle.folder)
+
+
+def test_a_cloud_part_of_another_network_is_refused(tmp_path: Path) -> None:
+    bundle = export_bundle(settings(tmp_path / "b")).bundle
+    path = bundle.folder / "cloud" / "cloud.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split": 3}))
+    with pytest.raises(BundleError, match="does not fit"):
+        load_cloud_partition(bundle)
+    path.write_text('{"network": "os.system"}')
+    with pytest.raises(BundleError, match="export the bundle again"):
+        load_cloud_partition(bundle)
+
+
+def test_classes_are_a_number_names_or_a_file(tmp_path: Path) -> None:
+    assert parse_classes("3") == ("class-0", "class-1", "class-2")
+    assert parse_classes("cat, dog") == ("cat", "dog")
+    (tmp_path / "names").write_text("cat\n\nbig dog\n")
+    assert parse_classes(str(tmp_path / "names")) == ("cat", "big dog")
+
+
+@pytest.mark.parametrize("text", ["0", "99999", "", ",,"])
+def test_no_classes_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--classes"):
+        parse_classes(text)
