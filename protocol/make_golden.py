@@ -4,8 +4,6 @@ Run `python protocol/make_golden.py [FOLDER]`. The result depends on nothing but
 codec: inputs come from integer arithmetic, and no byte from the version of a compressor.
 """
 
-# ruff: noqa: INP001 - a script, in no package
-
 import base64
 import json
 import math

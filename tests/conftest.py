@@ -9,10 +9,8 @@ import pytest
 # Before torch is imported anywhere: with two threads on two busy cores it can be 100 times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto  # noqa: E402
-from hiertk.data import load  # noqa: E402
-from hiertk.export import ExportSettings, export_bundle  # noqa: E402
-from hiertk_protocol.bundle import Bundle  # noqa: E402
+from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto
+from hiertk_protocol.bundle import Bundle
 
 NO_SKIPS = os.environ.get("HIERTK_NO_SKIPS") == "1"
 
@@ -52,6 +50,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def resnet18_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """ResNet-18 at separation point 2 with ten classes; not to be changed."""
+    from hiertk.data import load  # imports torch, which most tests do without
+    from hiertk.export import ExportSettings, export_bundle
+
     folder = tmp_path_factory.mktemp("export") / "bundle"
     settings = ExportSettings(
         model="resnet18",

@@ -24,8 +24,8 @@ def average_of(module: nn.Module) -> AveragedModel:
 def _move(averages: Sequence[Tensor], newest: Sequence[Tensor], count: Tensor | int) -> None:
     """Move averages of one dtype toward the newest values; faster while few steps are in them."""
     if not averages[0].is_floating_point():  # how many batches a normalization has seen
-        torch._foreach_copy_(list(averages), list(newest))  # noqa: SLF001
+        torch._foreach_copy_(list(averages), list(newest))
         return
     steps = int(count)
     share = 1 - min(DECAY, (1 + steps) / (10 + steps))
-    torch._foreach_lerp_(list(averages), list(newest), share)  # noqa: SLF001
+    torch._foreach_lerp_(list(averages), list(newest), share)

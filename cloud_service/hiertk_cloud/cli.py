@@ -58,9 +58,7 @@ def serve(
     json_: Annotated[
         bool, typer.Option("--json", help="Write each line as JSON, for machines.")
     ] = False,
-    debug: Annotated[  # noqa: ARG001  (hiertk_protocol.console looks for it)
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Receive feature batches, store them, acknowledge them, and train on them.
 

@@ -28,7 +28,8 @@ class StepResult:
     @property
     def predictions(self) -> SlotArray:
         """The early exit's class slots, (N,) int64."""
-        return self.logits.argmax(axis=1)
+        slots: SlotArray = self.logits.argmax(axis=1)
+        return slots
 
 
 class Learner(Protocol):

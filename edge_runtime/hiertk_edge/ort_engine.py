@@ -75,7 +75,9 @@ def _is_installed(distribution: str) -> bool:
 def _put_bare_package() -> None:
     spec = importlib.util.find_spec("onnxruntime")
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"{_DISTRIBUTION} is damaged: pip install --force-reinstall 'hiertk[edge]'")
+        raise ConfigError(
+            f"{_DISTRIBUTION} is damaged: pip install --force-reinstall 'hiertk[edge]'"
+        )
     package = types.ModuleType(_PACKAGE)
     package.__path__ = [str(Path(spec.submodule_search_locations[0]) / "training")]
     sys.modules[_PACKAGE] = package

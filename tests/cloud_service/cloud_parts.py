@@ -22,6 +22,7 @@ from hiertk_protocol.manifest import (
 )
 from hiertk_protocol.messages import Batch, BatchKey, FeatureContract
 from torch import Tensor, nn
+from typing_extensions import Self
 
 SHAPE = (4, 4, 4)
 CLASSES = ("cat", "dog", "owl")
@@ -150,7 +151,7 @@ class OpenTrainer:
             on_skip=lambda position, _reason: self.skipped.append(position),
         )
 
-    def __enter__(self) -> "OpenTrainer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -41,7 +41,7 @@ def test_twenty_steps_follow_pytorch(resnet18_bundle: Bundle) -> None:
         logits, _ = reference(torch.from_numpy(images), bias)
         loss = cross_entropy(logits, torch.from_numpy(labels))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         differences.append(abs(result.loss - loss.item()))
     assert learner.edge_step == 20
@@ -99,14 +99,12 @@ def test_inputs_of_another_shape_or_type_are_refused(resnet18_bundle: Bundle) ->
     with pytest.raises(ConfigError, match="images must be"):
         learner.step(images[:, :, :16], labels)
     with pytest.raises(ConfigError, match="images must be"):
-        learner.step(images.astype(np.float64), labels)  # type: ignore[arg-type]
+        learner.step(images.astype(np.float64), labels)
     with pytest.raises(ConfigError, match="labels must be"):
         learner.step(images, labels[:3])
 
 
-def test_a_checkpoint_of_another_bundle_is_refused(
-    resnet18_bundle: Bundle, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_bundle_is_refused(resnet18_bundle: Bundle, tmp_path: Path) -> None:
     open_learner(resnet18_bundle).save(tmp_path / "checkpoint")
     other = Bundle(
         resnet18_bundle.folder, resnet18_bundle.manifest.model_copy(update={"target": "android"})

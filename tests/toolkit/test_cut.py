@@ -72,7 +72,8 @@ class TwoTensorsCross(nn.Module):
         self.second = nn.Linear(4, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(self.first(x)) + x
+        crossed: torch.Tensor = self.second(self.first(x)) + x
+        return crossed
 
 
 class LooksAtData(nn.Module):

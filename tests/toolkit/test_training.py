@@ -37,7 +37,7 @@ def weights(module: nn.Module) -> list[Tensor]:
 
 
 def test_no_gradient_crosses_the_cut() -> None:
-    """The edge partition moves the same whatever the cloud does, and not at all without its exit."""
+    """The edge moves the same whatever the cloud does, and not at all without its exit."""
     inputs, labels = images(16)
     alone, together = hierarchical(), hierarchical()
     alone.edge_step(inputs, labels)
@@ -91,7 +91,9 @@ def test_evaluation_counts_both_exits_and_changes_nothing() -> None:
     first = training.evaluate([(inputs[:40], labels[:40]), (inputs[40:], labels[40:])])
     assert first == training.evaluate([(inputs, labels)])
     assert 0.2 < first.final <= 1
-    assert all(torch.equal(value, before[name]) for name, value in training.edge.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in training.edge.state_dict().items()
+    )
 
 
 def test_full_cloud_training_learns() -> None:

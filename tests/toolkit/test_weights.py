@@ -34,7 +34,9 @@ def test_a_classifier_of_another_class_count_is_left_and_named(saved: Path) -> N
     before = model.get_parameter("fc.weight").clone()
     assert load_weights(model, saved) == ["fc.weight", "fc.bias"]
     assert torch.equal(model.get_parameter("fc.weight"), before)
-    assert torch.equal(model.get_parameter("conv1.weight"), resnet18(16, 1).conv1.weight)
+    assert torch.equal(
+        model.get_parameter("conv1.weight"), resnet18(16, 1).get_parameter("conv1.weight")
+    )
 
 
 def test_weights_of_another_network_are_refused(saved: Path) -> None:

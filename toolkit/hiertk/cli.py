@@ -36,7 +36,9 @@ def export(
     ] = "10",
     class_capacity: Annotated[
         int | None,
-        typer.Option(help="Slots for classes, free ones included. Default: the next multiple of 16."),
+        typer.Option(
+            help="Slots for classes, free ones included. Default: the next multiple of 16."
+        ),
     ] = None,
     input_size: Annotated[int, typer.Option(help="Height and width of the input, pixels.")] = 32,
     batch_size: Annotated[int, typer.Option(help="Images per step on the device.")] = 32,
@@ -45,7 +47,8 @@ def export(
         str, typer.Option(help="First layers: torchvision's own, or 3x3 (no early downsampling).")
     ] = "torchvision",
     weights: Annotated[
-        Path | None, typer.Option(help="Start from these weights (safetensors, torchvision's names).")
+        Path | None,
+        typer.Option(help="Start from these weights (safetensors, torchvision's names)."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write. Default: MODEL-splitSPLIT-TARGET.")
@@ -87,7 +90,7 @@ def export(
         seed=seed,
     )
     with Console(stderr=True).status("exporting") as status:
-        done = export_bundle(settings, lambda step: status.update(step))
+        done = export_bundle(settings, status.update)
     if json_:
         archive = str(done.archive) if done.archive else None
         print(json.dumps(as_json(done.bundle) | {"zip": archive, "notes": list(done.notes)}))

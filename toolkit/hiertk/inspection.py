@@ -14,6 +14,7 @@ def print_manifest(bundle: Bundle) -> None:
     """Print what a bundle is."""
     manifest = bundle.manifest
     model, classes, features = manifest.model, manifest.classes, manifest.features
+    engine, steps = manifest.engine, manifest.optimizer
     names = ", ".join(classes.names[:_NAMES_SHOWN])
     more = len(classes.names) - _NAMES_SHOWN
     table = Table(title=str(bundle.folder), title_justify="left", show_header=False)
@@ -25,20 +26,17 @@ def print_manifest(bundle: Bundle) -> None:
         ("input", f"{_by(manifest.input.shape)}, {manifest.input.raw_bytes:,} bytes as 8-bit RGB"),
         (
             "features",
-            f"{_by(features.shape)} at {features.bits} bits, {features.packed_bytes:,} bytes "
-            "before compression",
+            f"{_by(features.shape)}, {features.bits} bits: {features.packed_bytes:,} bytes packed",
         ),
         ("classes", f"{len(classes.names)} in {classes.capacity} slots"),
         ("class names", f"{names}{f' and {more} more' if more > 0 else ''}"),
         (
             "engine",
-            f"{manifest.engine.backend} {manifest.engine.version}, target {manifest.target}, "
-            f"batch {manifest.engine.batch_size}",
+            f"{engine.backend} {engine.version} on {manifest.target}, batch {engine.batch_size}",
         ),
         (
             "optimizer",
-            f"{manifest.optimizer.name}, rate {manifest.optimizer.learning_rate:g}, "
-            f"weight decay {manifest.optimizer.weight_decay:g}",
+            f"{steps.name}, rate {steps.learning_rate:g}, weight decay {steps.weight_decay:g}",
         ),
         ("normalization", f"{model.normalization} statistics"),
         ("size", f"{sum(info.size for info in manifest.files.values()):,} bytes"),

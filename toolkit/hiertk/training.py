@@ -117,5 +117,5 @@ class FullCloudTraining:
 def update(optimizer: Optimizer, loss: Tensor) -> None:
     """Take one optimizer step down the gradient of a loss."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Labelled images by name: torchvision's data sets, folders, and a small real set that is shipped."""
+"""Labelled images by name: torchvision's data sets, folders, and a small real set shipped here."""
 
 from hiertk.data.folders import write_image_folder
 from hiertk.data.image_set import ImageSet

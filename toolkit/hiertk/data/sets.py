@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.files import atomic_folder
@@ -19,7 +19,7 @@ _MINI = Path(__file__).parent / "fashion-mnist-mini"
 
 
 def load(spec: str, part: Part) -> ImageSet:
-    """Load a data set by name, or `folder:PATH` with PATH/train/CLASS/IMAGE and PATH/test/CLASS/IMAGE.
+    """Load a data set by name, or `folder:PATH` with PATH/{train,test}/CLASS/IMAGE.
 
     Raises ConfigError, saying how to get it, if it is not there.
     """
@@ -33,7 +33,7 @@ def load(spec: str, part: Part) -> ImageSet:
 
 
 def data_folder() -> Path:
-    """Return where downloaded and unpacked data sets are kept: $HIERTK_DATA, or the user's cache."""
+    """Return where data sets are kept: $HIERTK_DATA, or a folder in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("HIERTK_DATA") or Path(cache) / "hiertk" / "data")
 
@@ -41,8 +41,7 @@ def data_folder() -> Path:
 def _fashion_mnist(name: str, part: Part) -> ImageSet:
     if SYSTEM_FASHION_MNIST.is_dir():
         return _unpacked_fashion_mnist(name, SYSTEM_FASHION_MNIST, part)
-    items = _download(name, part, datasets.FashionMNIST)
-    return _image_set(name, datasets.FashionMNIST.classes, items)
+    return _download(name, part, datasets.FashionMNIST)
 
 
 def _fashion_mnist_mini(name: str, part: Part) -> ImageSet:
@@ -62,13 +61,11 @@ def _unpacked_fashion_mnist(name: str, source: Path, part: Part) -> ImageSet:
 
 
 def _cifar10(name: str, part: Part) -> ImageSet:
-    items = _download(name, part, datasets.CIFAR10)
-    return _image_set(name, items.classes, items)
+    return _download(name, part, datasets.CIFAR10)
 
 
 def _cifar100(name: str, part: Part) -> ImageSet:
-    items = _download(name, part, datasets.CIFAR100)
-    return _image_set(name, items.classes, items)
+    return _download(name, part, datasets.CIFAR100)
 
 
 def _tiny_imagenet(name: str, part: Part) -> ImageSet:
@@ -93,18 +90,17 @@ def _folder(spec: str, path: Path, part: Part) -> ImageSet:
     return _image_set(spec, items.classes, items)
 
 
-def _download(
-    name: str, part: Part, data_set: Callable[..., LabelledImages]
-) -> "LabelledImages":
+def _download(name: str, part: Part, data_set: Callable[..., Any]) -> ImageSet:
     root = data_folder()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        return data_set(root, train=part == "train", download=True)
+        items = data_set(root, train=part == "train", download=True)
     except (OSError, RuntimeError) as error:
         raise ConfigError(
             f"{name} is not in {root} and cannot be downloaded ({error}): run this where there is "
             "a network, or set HIERTK_DATA to a folder that has it"
         ) from error
+    return _image_set(name, items.classes, items)
 
 
 def _image_set(name: str, classes: list[str], items: LabelledImages) -> ImageSet:
@@ -123,8 +119,10 @@ DATA_SETS: dict[str, Callable[[str, Part], ImageSet]] = {
 
 def check_part(part: str) -> Part:
     """Return a part's name. Raises ConfigError."""
-    if part == "train" or part == "test":
-        return part
+    if part == "train":
+        return "train"
+    if part == "test":
+        return "test"
     raise ConfigError(f"--part {part}: choose train or test")
 
 

@@ -15,7 +15,9 @@ class TinyImageNetValidation:
             rows = [line.split("\t")[:2] for line in table.read_text().splitlines()]
             self._items = [(folder / "images" / file, label_of[name]) for file, name in rows]
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"{table} is not Tiny ImageNet's: {error}: unpack it again") from error
+            raise ConfigError(
+                f"{table} is not Tiny ImageNet's: {error}: unpack it again"
+            ) from error
 
     def __len__(self) -> int:
         return len(self._items)

@@ -8,6 +8,7 @@ from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from typing_extensions import Self
 
 from hiertk.demo.watch import Moment
 
@@ -22,7 +23,7 @@ class LiveView:
         self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._line_due = 0.0
 
-    def __enter__(self) -> "LiveView":
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -47,7 +48,7 @@ class LiveView:
 
 def number(value: float, digits: int = 3) -> str:
     """Return a number, or a dash for one that is not measured yet."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _table(moment: Moment) -> Table:

@@ -21,14 +21,15 @@ def draw(history: list[Moment], results: Results, path: Path) -> None:
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(2, 1))
-    _accuracies(figure.add_subplot(grid[0, 0]), history, results)
-    _losses(figure.add_subplot(grid[1, 0]), history)
+    losses = figure.add_subplot(grid[1, 0])
+    _losses(losses, history)
+    _accuracies(figure.add_subplot(grid[0, 0], sharex=losses), history, results)
     _bytes(figure.add_subplot(grid[0, 1]), results)
-    _backlog(figure.add_subplot(grid[1, 1]), history)
+    _backlog(figure.add_subplot(grid[1, 1], sharex=losses), history)
     figure.suptitle(
         f"{results.devices} devices and one cloud trainer, {results.training_images} images, "
-        f"{results.epochs} passes: final exit {results.final_exit_accuracy:.3f}, "
-        f"early exit {results.early_exit_accuracy:.3f} on {results.held_out_images} held-out images",
+        f"passes: {results.epochs}. On {results.held_out_images} held-out images: final exit "
+        f"{results.final_exit_accuracy:.3f}, early exit {results.early_exit_accuracy:.3f}",
         fontsize=11,
     )
     with atomic_file(path) as temporary:
@@ -38,18 +39,28 @@ def draw(history: list[Moment], results: Results, path: Path) -> None:
 def _accuracies(axes: Any, history: list[Moment], results: Results) -> None:
     times = [moment.seconds for moment in history]
     for name in _names(history):
-        axes.plot(times, _device(history, name, "early_exit_accuracy"), color=_EARLY, lw=1, alpha=0.6)
+        axes.plot(
+            times, _device(history, name, "early_exit_accuracy"), color=_EARLY, lw=1, alpha=0.6
+        )
         axes.plot(
             *_changes(times, _device(history, name, "early_exit_held_out_accuracy")),
-            color=_EARLY, marker="o", ls="", ms=5,
+            color=_EARLY,
+            marker="o",
+            ls="",
+            ms=5,
         )
     axes.plot(times, _model(history, "final_exit_accuracy"), color=_FINAL, lw=1.6)
     axes.plot(
         *_changes(times, _model(history, "final_exit_held_out_accuracy")),
-        color=_FINAL, marker="s", ls="", ms=6,
+        color=_FINAL,
+        marker="s",
+        ls="",
+        ms=6,
     )
     axes.axhline(results.final_exit_accuracy, color=_FINAL, ls=":", lw=1)
-    axes.set(ylabel="accuracy", ylim=(0, 1), title="lines: newest training batches; marks: held out")
+    axes.set(
+        ylabel="accuracy", ylim=(0, 1), title="lines: newest training batches; marks: held out"
+    )
     axes.title.set_fontsize(9)
     axes.grid(alpha=0.25)
 
@@ -84,7 +95,13 @@ def _bytes(axes: Any, results: Results) -> None:
 def _backlog(axes: Any, history: list[Moment]) -> None:
     times = [moment.seconds for moment in history]
     for name in _names(history):
-        axes.plot(times, _device(history, name, "spool_batches"), color=_EARLY, lw=1, label=f"{name}: spool")
+        axes.plot(
+            times,
+            _device(history, name, "spool_batches"),
+            color=_EARLY,
+            lw=1,
+            label=f"{name}: spool",
+        )
     queue = [moment.model.stored_total - moment.model.consumed_total for moment in history]
     axes.plot(times, queue, color=_FINAL, lw=1.6, label="cloud: queue")
     axes.set(xlabel="seconds", ylabel="batches waiting", ylim=(0, None))

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hiertk_protocol.errors import HiertkError, StorageError
+from typing_extensions import Self
 
 _STOP_TIMEOUT_S = 15.0
 
@@ -59,7 +60,7 @@ class Children:
     started: list[Child] = field(default_factory=list)
 
     def start(self, name: str, module: str, *arguments: str) -> Child:
-        """Run `python -m MODULE ARGUMENTS`, with one thread per process unless it says otherwise."""
+        """Run `python -m MODULE ARGUMENTS`, its output going to a file of its own."""
         log = self.logs / f"{name}.log"
         # A session of its own: Ctrl-C in the terminal reaches the demo alone, which ends the rest.
         with log.open("wb") as output:
@@ -68,14 +69,15 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+                # More threads than free cores: those that wait must not keep the others from work.
+                env=os.environ | {"OMP_WAIT_POLICY": "passive"},
                 start_new_session=True,
             )
         child = Child(name, process, log)
         self.started.append(child)
         return child
 
-    def __enter__(self) -> "Children":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

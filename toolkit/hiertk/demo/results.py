@@ -118,20 +118,15 @@ def to_json(results: Results) -> str:
 
 def print_results(results: Results, console: Console) -> None:
     """Print the results as a table."""
-    ratio = results.feature_bytes_per_sample
+    sent, raw = results.feature_bytes_per_sample, results.raw_bytes_per_sample
+    png = results.png_bytes_per_sample
     table = Table(title="Results", title_justify="left", show_header=False)
     for name, value in (
         ("early-exit accuracy, held out", f"{number(results.early_exit_accuracy)}"),
         ("final-exit accuracy, held out", f"{number(results.final_exit_accuracy)}"),
-        ("features on the wire", f"{ratio:.0f} bytes per sample"),
-        (
-            "  against the raw image",
-            f"{ratio / results.raw_bytes_per_sample:.2f} of {results.raw_bytes_per_sample:.0f} bytes",
-        ),
-        (
-            "  against its PNG file",
-            f"{ratio / results.png_bytes_per_sample:.2f} of {results.png_bytes_per_sample:.0f} bytes",
-        ),
+        ("features on the wire", f"{sent:.0f} bytes per sample"),
+        ("  against the raw image", f"{sent / raw:.2f} of {raw:.0f} bytes"),
+        ("  against its PNG file", f"{sent / png:.2f} of {png:.0f} bytes"),
         ("edge step", f"{number(results.edge_step_ms, 1)} ms"),
         ("cloud step", f"{number(results.cloud_step_ms, 1)} ms"),
         ("feature batches sent", f"{results.batches_sent}"),

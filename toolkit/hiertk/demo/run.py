@@ -1,5 +1,6 @@
 """The main job from end to end: export, broker, cloud, devices, and what came of it."""
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from hiertk.demo.watch import Moment, Watcher
 from hiertk.export import ExportSettings, export_bundle
 
 _CLOUD_START_TIMEOUT_S = 90.0
+_CLOUD_THREADS = 4
 _LOOK_EVERY_S = 0.25
 
 
@@ -80,13 +82,14 @@ def _run(settings: DemoSettings, folder: Path, console: Console) -> Results:
     ).bundle
     console.print("Writing the images as the devices find them: one PNG file each")
     shares = _share_out(train, test, settings, folder)
-    broker = _broker(settings.broker, folder / "broker")
-    with broker:
+    with _broker(settings.broker, folder / "broker") as broker:
+        console.print(f"Training online over {broker.name} on {broker.url}")
         watcher = Watcher(broker.url, bundle.manifest.deployment)
         watcher.start()
         try:
-            console.print(f"Training online over {broker.name} on {broker.url}")
-            moment = _train(settings, folder, shares, bundle, broker, watcher, console)
+            with Children(folder) as children, LiveView(console) as view:
+                stage = _Stage(settings, folder, shares, bundle, broker.url, children, view)
+                moment = stage.play(watcher)
         finally:
             watcher.stop()
     results = collect(
@@ -105,62 +108,70 @@ def _run(settings: DemoSettings, folder: Path, console: Console) -> Results:
     return results
 
 
-def _train(
-    settings: DemoSettings,
-    folder: Path,
-    shares: Shares,
-    bundle: Bundle,
-    broker: Broker,
-    watcher: Watcher,
-    console: Console,
-) -> Moment:
-    """Run cloud and devices until everything sent is trained on; return the last state."""
-    with Children(folder) as children, LiveView(console) as view:
-        common = ("--bundle", str(bundle.folder), "--broker", broker.url)
-        cloud = children.start(
-            "cloud", "hiertk_cloud", "serve", *common, "--state", str(folder / "cloud")
-        )
-        _wait_for_cloud(cloud, watcher, view)
-        devices = []
-        for number, images in enumerate(shares.training, start=1):
-            steps = shares.training_images // len(shares.training)
-            steps //= bundle.manifest.engine.batch_size
-            devices.append(
-                children.start(
-                    f"device-{number}", "hiertk_edge", "run", *common,
-                    "--device", f"device-{number}", "--data", f"folder:{images}",
-                    "--held-out", f"folder:{shares.held_out}", "--epochs", str(settings.epochs),
-                    "--evaluate-every", str(max(steps, 1)), "--seed", str(number),
-                    "--state", str(folder / f"device-{number}"),
-                )
-            )
-        return _watch_until_trained(cloud, devices, watcher, view)
+@dataclass(frozen=True)
+class _Stage:
+    """Everything that the cloud and the devices need to start."""
 
+    settings: DemoSettings
+    folder: Path
+    shares: Shares
+    bundle: Bundle
+    broker_url: str
+    children: Children
+    view: LiveView
 
-def _wait_for_cloud(cloud: Child, watcher: Watcher, view: LiveView) -> None:
-    deadline = time.monotonic() + _CLOUD_START_TIMEOUT_S
-    while True:
-        moment = watcher.now()
-        if moment.model.state == ModelStatus.ONLINE:
-            return
-        if cloud.is_done or time.monotonic() > deadline:
-            raise TransportError(f"the cloud service is not online: see {cloud.log}")
-        view.show(moment)
-        time.sleep(_LOOK_EVERY_S)
+    def play(self, watcher: Watcher) -> Moment:
+        """Run cloud and devices until everything sent is trained on; return the last state."""
+        cloud = self._start_cloud()
+        self._wait_for_cloud(cloud, watcher)
+        devices = [
+            self._start_device(number, images)
+            for number, images in enumerate(self.shares.training, start=1)
+        ]
+        return self._watch_until_trained(cloud, devices, watcher)
 
+    def _start_cloud(self) -> Child:
+        threads = min(os.cpu_count() or 1, _CLOUD_THREADS)
+        return self.children.start(
+            "cloud", "hiertk_cloud", "serve",
+            "--bundle", str(self.bundle.folder), "--broker", self.broker_url,
+            "--state", str(self.folder / "cloud"), "--threads", str(threads),
+        )  # fmt: skip
 
-def _watch_until_trained(
-    cloud: Child, devices: list[Child], watcher: Watcher, view: LiveView
-) -> Moment:
-    while True:
-        moment = watcher.now()
-        view.show(moment)
-        if cloud.is_done:
-            raise TransportError(f"the cloud service ended early: see {cloud.log}")
-        done = [device.is_done for device in devices]
-        if all(done) and _is_consumed(moment):
-            return moment
-        time.sleep(_LOOK_EVERY_S)
+    def _start_device(self, number: int, images: Path) -> Child:
+        batch = self.bundle.manifest.engine.batch_size
+        steps_per_pass = self.shares.training_images // len(self.shares.training) // batch
+        name = f"device-{number}"
+        return self.children.start(
+            name, "hiertk_edge", "run",
+            "--bundle", str(self.bundle.folder), "--broker", self.broker_url,
+            "--device", name, "--state", str(self.folder / name), "--seed", str(number),
+            "--data", f"folder:{images}", "--held-out", f"folder:{self.shares.held_out}",
+            "--epochs", str(self.settings.epochs),
+            "--evaluate-every", str(max(steps_per_pass, 1)),
+        )  # fmt: skip
+
+    def _wait_for_cloud(self, cloud: Child, watcher: Watcher) -> None:
+        deadline = time.monotonic() + _CLOUD_START_TIMEOUT_S
+        while True:
+            moment = watcher.now()
+            if moment.model.state == ModelStatus.ONLINE:
+                return
+            if cloud.is_done or time.monotonic() > deadline:
+                raise TransportError(f"the cloud service is not online: see {cloud.log}")
+            self.view.show(moment)
+            time.sleep(_LOOK_EVERY_S)
+
+    def _watch_until_trained(self, cloud: Child, devices: list[Child], watcher: Watcher) -> Moment:
+        while True:
+            moment = watcher.now()
+            self.view.show(moment)
+            if cloud.is_done:
+                raise TransportError(f"the cloud service ended early: see {cloud.log}")
+            done = [device.is_done for device in devices]
+            if all(done) and _is_consumed(moment):
+                return moment
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _is_consumed(moment: Moment) -> bool:

@@ -54,9 +54,7 @@ class Watcher:
     def now(self) -> Moment:
         """Return the newest state, and note it in the history."""
         with self._lock:
-            moment = Moment(
-                time.monotonic() - self._began, _copy(self._model), dict(self._devices)
-            )
+            moment = Moment(time.monotonic() - self._began, _copy(self._model), dict(self._devices))
         self.history.append(moment)
         return moment
 

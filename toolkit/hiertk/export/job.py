@@ -7,8 +7,14 @@ from pathlib import Path
 
 import torch
 from hiertk_edge.ort_engine import VERSION
-from hiertk_protocol.bundle import CLOUD_MODULE, CLOUD_WEIGHTS, MANIFEST, Bundle, describe_file
-from hiertk_protocol.bundle import zip_bundle
+from hiertk_protocol.bundle import (
+    CLOUD_MODULE,
+    CLOUD_WEIGHTS,
+    MANIFEST,
+    Bundle,
+    describe_file,
+    zip_bundle,
+)
 from hiertk_protocol.files import atomic_file, atomic_folder
 from hiertk_protocol.manifest import (
     EngineInfo,

@@ -103,7 +103,7 @@ def _engine_log_discarded() -> Iterator[None]:
     sys.stderr.flush()
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     try:
-        with open(os.devnull, "w") as nowhere:
+        with Path(os.devnull).open("w") as nowhere:
             for descriptor in (1, 2):
                 os.dup2(nowhere.fileno(), descriptor)
             yield

@@ -70,23 +70,32 @@ def check_one_step(
     after = learner.parameters()
 
     counts = count_values(edge.train())
-    logits, _ = edge(
-        torch.from_numpy(golden.images[0]), torch.from_numpy(manifest.classes.bias())
-    )
-    cross_entropy(logits, torch.from_numpy(golden.labels[0])).backward()
+    logits, _ = edge(torch.from_numpy(golden.images[0]), torch.from_numpy(manifest.classes.bias()))
+    cross_entropy(logits, torch.from_numpy(golden.labels[0])).backward()  # type: ignore[no-untyped-call]
     wanted = {name: value.grad for name, value in edge.named_parameters()}
-    checks = [worst_of("gradients", [
-        compare_gradient(name, gradients[name], gradient.numpy())
-        for name, gradient in wanted.items() if gradient is not None
-    ])]
+    checks = [
+        worst_of(
+            "gradients",
+            [
+                compare_gradient(name, gradients[name], gradient.numpy())
+                for name, gradient in wanted.items()
+                if gradient is not None
+            ],
+        )
+    ]
 
     for name, parameter in edge.named_parameters():
         parameter.grad = torch.from_numpy(gradients[name])
     adamw(edge, manifest.optimizer).step()
-    checks.append(worst_of("updated parameters", [
-        compare(name, after[name], value.detach().numpy(), UPDATE_TOLERANCE)
-        for name, value in edge.named_parameters()
-    ]))
+    checks.append(
+        worst_of(
+            "updated parameters",
+            [
+                compare(name, after[name], value.detach().numpy(), UPDATE_TOLERANCE)
+                for name, value in edge.named_parameters()
+            ],
+        )
+    )
     checks += check_statistics(before, after, edge, counts)
     return checks
 
@@ -105,7 +114,7 @@ def check_names(exported: dict[str, Float32Array], edge: EdgeModel) -> None:
 
 
 def count_values(edge: EdgeModel) -> dict[str, int]:
-    """Register to learn, at the next forward pass, over how many values each channel's mean goes."""
+    """Note, at the next forward pass, over how many values each channel's mean goes."""
     counts: dict[str, int] = {}
 
     def count(name: str, images: torch.Tensor) -> None:
@@ -155,7 +164,4 @@ def compare_gradient(name: str, got: Float32Array, wanted: Float32Array) -> Pari
 def worst_of(what: str, checks: list[ParityCheck]) -> ParityCheck:
     """Return the check of a group that is closest to failing, under the group's name."""
     worst = max(checks, key=lambda check: check.worst)
-    return ParityCheck(
-        what=what, worst=worst.worst, tolerance=worst.tolerance, where=worst.what
-    )
-
+    return ParityCheck(what=what, worst=worst.worst, tolerance=worst.tolerance, where=worst.what)

@@ -28,7 +28,7 @@ def uplink(manifest: Manifest) -> Uplink:
 
 
 def advise(model: nn.Module, manifest: Manifest) -> str | None:
-    """Return a warning with the nearest choices that send less than the image; None if all is well."""
+    """Return a warning with the nearest choices that send less than the image, if it is needed."""
     now = uplink(manifest)
     if now.pays:
         return None
@@ -48,7 +48,7 @@ def advise(model: nn.Module, manifest: Manifest) -> str | None:
 
 
 def _nearest_smaller_split(model: nn.Module, manifest: Manifest) -> tuple[int, int] | None:
-    """Return the separation point nearest to the bundle's that sends less than the image, and its bytes."""
+    """Return the nearest separation point that sends less than the image, and its bytes."""
     found = []
     for split, module in enumerate(separation_points(manifest.model.name, model), start=1):
         channels, height, width = feature_shape(cut(model, module).edge, manifest.input.size)

@@ -121,7 +121,7 @@ def _network(name: str) -> Network:
 
 
 def _build_resnet18(spec: NetworkSpec) -> nn.Module:
-    model = torchvision.models.resnet18(num_classes=spec.slots)
+    model: nn.Module = torchvision.models.resnet18(num_classes=spec.slots)
     if spec.stem == "3x3":
         model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -138,7 +138,7 @@ def _residual_blocks(model: nn.Module) -> list[str]:
 
 
 def _build_vgg16(spec: NetworkSpec) -> nn.Module:
-    model = torchvision.models.vgg16(num_classes=spec.slots)
+    model: nn.Module = torchvision.models.vgg16(num_classes=spec.slots)
     if spec.input_size < COMPACT_BELOW:
         model.avgpool = nn.AdaptiveAvgPool2d(1)
         model.classifier = nn.Sequential(
