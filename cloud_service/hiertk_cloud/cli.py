@@ -45,7 +45,7 @@ def serve(
     ],
     replay: Annotated[
         int,
-        typer.Option(min=0, max=64, help="Earlier batches to train on again with each new one."),
+        typer.Option(min=0, max=64, help="Earlier batches that join each new one in its step."),
     ] = 1,
     learning_rate: Annotated[
         float, typer.Option(min=1e-8, max=1.0, help="Of AdamW in the cloud.")

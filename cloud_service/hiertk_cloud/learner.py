@@ -15,7 +15,10 @@ from hiertk_cloud.average import average_of
 
 @dataclass(frozen=True)
 class Learned:
-    """One step. loss: mean cross entropy, nats; accuracy: share of samples; both before it."""
+    """One step. loss: mean cross entropy, nats; accuracy: share of samples.
+
+    Both are of the new batch, before the step.
+    """
 
     loss: float
     accuracy: float
@@ -52,11 +55,15 @@ class CloudLearner:
             }
         self._class_bias = torch.from_numpy(manifest.classes.bias())
 
-    def learn(self, batch: Batch) -> Learned | Skipped:
-        """Do one optimizer step, unless anything about it is not finite."""
+    def learn(self, new: Batch, replayed: Sequence[Batch] = ()) -> Learned | Skipped:
+        """Do one optimizer step on all batches joined, unless anything about it is not finite.
+
+        Joined, because batch statistics then span several devices, and one large step costs less
+        than several small ones.
+        """
         buffers = list(self.module.buffers())
         before = [buffer.clone() for buffer in buffers]
-        outcome = self._step(batch)
+        outcome = self._step(new, replayed)
         if isinstance(outcome, Skipped):
             for buffer, old in zip(buffers, before, strict=True):
                 buffer.copy_(old)
@@ -72,14 +79,17 @@ class CloudLearner:
         slots: SlotArray = logits.argmax(dim=1).numpy()
         return slots
 
-    def _step(self, batch: Batch) -> Learned | Skipped:
-        labels = torch.from_numpy(batch.labels)
+    def _step(self, new: Batch, replayed: Sequence[Batch]) -> Learned | Skipped:
+        batches = (new, *replayed)
+        labels = torch.cat([torch.from_numpy(batch.labels) for batch in batches])
+        features = torch.cat([_to_tensor(batch.features) for batch in batches])
         self.module.train()
         try:
-            logits = self.module(_to_tensor(batch.features)) + self._class_bias
+            logits = self.module(features) + self._class_bias
         except ValueError as error:  # batch normalization of one single value per channel
             return Skipped(str(error).splitlines()[0])
-        loss = nn.functional.cross_entropy(logits, labels)
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+        loss = losses.mean()
         if not math.isfinite(loss.item()):
             return Skipped("its loss is not finite")
         if not _all_finite(list(self.module.buffers())):
@@ -90,8 +100,9 @@ class CloudLearner:
         if not math.isfinite(nn.utils.get_total_norm(gradients).item()):
             return Skipped("its gradient is not finite")
         self.optimizer.step()
-        correct = (logits.argmax(dim=1) == labels).sum().item()
-        return Learned(loss.item(), correct / len(labels))
+        count = len(new.labels)
+        correct = (logits[:count].argmax(dim=1) == labels[:count]).sum().item()
+        return Learned(losses[:count].mean().item(), correct / count)
 
 
 def _to_tensor(features: Quantized) -> Tensor:

@@ -8,8 +8,8 @@ from hiertk_cloud.held_out import DeviceRounds
 class Progress(BaseModel):
     """Everything up to `position` of the log has had its effect once.
 
-    trained_total: training batches that led to a step of their own. skipped_total: those that did
-    not, because something was not finite. Steps on replayed batches count in cloud_step only.
+    trained_total: training batches that led to a step. skipped_total: those that did not, because
+    something was not finite.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -7,7 +7,7 @@ from a checkpoint gives the same weights, bit for bit, as one that was never int
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -30,7 +30,7 @@ _SEED_STRIDE = 1 << 40
 class TrainerSettings:
     """How the cloud trains.
 
-    replay: earlier batches trained on again with each new one. checkpoint_every: cloud steps.
+    replay: earlier batches that join each new one in its step. checkpoint_every: cloud steps.
     """
 
     replay: int = 1
@@ -42,7 +42,7 @@ class TrainerSettings:
 class Measures:
     """Means over the newest training batches, before their step; NaN before the first one.
 
-    step_ms: the median over the newest cloud steps, replayed ones included.
+    step_ms: the median over the newest cloud steps.
     """
 
     loss: float = math.nan
@@ -107,17 +107,17 @@ class Trainer:
     def _train(self, found: NextBatch, train_number: int) -> None:
         # Dropout draws from this; seeded per position, it needs no place in the checkpoint.
         torch.default_generator.manual_seed(self._settings.seed * _SEED_STRIDE + found.position)
-        replayed = [self._learn(batch) for batch in self._replay(train_number)]
-        # The new batch comes last: the running statistics end on the device's newest features.
-        new = self._learn(found.batch)
-        steps = sum(isinstance(outcome, Learned) for outcome in (*replayed, new))
-        self._note(found.position, new)
+        replayed = self._replay(train_number)
+        outcome = self._learn(found.batch, replayed)
+        if isinstance(outcome, Skipped) and replayed:
+            outcome = self._learn(found.batch, [])  # a replayed one may have been at fault
+        self._note(found.position, outcome)
         self.progress = self.progress.model_copy(
             update={
                 "position": found.position,
-                "cloud_step": self.progress.cloud_step + steps,
-                "trained_total": self.progress.trained_total + isinstance(new, Learned),
-                "skipped_total": self.progress.skipped_total + isinstance(new, Skipped),
+                "cloud_step": self.progress.cloud_step + isinstance(outcome, Learned),
+                "trained_total": self.progress.trained_total + isinstance(outcome, Learned),
+                "skipped_total": self.progress.skipped_total + isinstance(outcome, Skipped),
             }
         )
 
@@ -125,9 +125,9 @@ class Trainer:
         numbers = draw_replay(train_number, self._settings.replay, self._settings.seed)
         return [self._source.training_batch(number) for number in numbers]
 
-    def _learn(self, batch: Batch) -> Learned | Skipped:
+    def _learn(self, new: Batch, replayed: Sequence[Batch]) -> Learned | Skipped:
         start = time.perf_counter()
-        outcome = self._learner.learn(batch)
+        outcome = self._learner.learn(new, replayed)
         self._step_ms.append(1e3 * (time.perf_counter() - start))
         return outcome
 
