@@ -1,0 +1,1 @@
+"""What HierTK costs: speed, memory and overlap, measured and written to docs/benchmarks.md."""

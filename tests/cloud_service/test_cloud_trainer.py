@@ -105,7 +105,7 @@ def test_stopped_anywhere_and_resumed_it_gives_the_same_weights(
 def test_killed_between_checkpoints_it_repeats_from_the_last_one(
     mixed_log: Path, killed_at: int
 ) -> None:
-    settings = TrainerSettings(replay=2, checkpoint_every=4)
+    settings = TrainerSettings(replay=2, checkpoint_every=5)
     with OpenTrainer(mixed_log, settings) as killed:
         killed.consume(killed_at)
         assert killed.trainer.progress.position == killed_at

@@ -83,6 +83,8 @@ def _table(moment: Moment) -> Table:
 
 def _line(moment: Moment) -> str:
     model = moment.model
+    if not moment.devices:
+        return f"{moment.seconds:4.0f} s  the cloud service and the devices are starting"
     devices = ", ".join(
         f"{name} step {device.edge_step} loss {number(device.early_exit_loss)} accuracy "
         f"{number(device.early_exit_accuracy)} spool {device.spool_batches} sent "

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,11 @@ from hiertk.export import ExportSettings, export_bundle
 _CLOUD_START_TIMEOUT_S = 90.0
 _CLOUD_THREADS = 4
 _LOOK_EVERY_S = 0.25
+_BROKERS: dict[str, Callable[[Path], Broker]] = {
+    "mosquitto": MosquittoBroker,
+    "embedded": EmbeddedBroker,
+    "auto": installed_broker,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ def run_demo(settings: DemoSettings, *, as_json: bool) -> Results:
 
     Raises the error tree; leaves no process and no half-written run behind.
     """
+    if settings.broker not in _BROKERS:
+        raise ConfigError(f"--broker {settings.broker}: choose {', '.join(_BROKERS)}")
     console = Console(stderr=as_json)
     name = time.strftime("demo-%Y%m%d-%H%M%S")
     settings.runs.mkdir(parents=True, exist_ok=True)
@@ -82,7 +90,7 @@ def _run(settings: DemoSettings, folder: Path, console: Console) -> Results:
     ).bundle
     console.print("Writing the images as the devices find them: one PNG file each")
     shares = _share_out(train, test, settings, folder)
-    with _broker(settings.broker, folder / "broker") as broker:
+    with _BROKERS[settings.broker](folder / "broker") as broker:
         console.print(f"Training online over {broker.name} on {broker.url}")
         watcher = Watcher(broker.url, bundle.manifest.deployment)
         watcher.start()
@@ -190,13 +198,3 @@ def _share_out(train: ImageSet, test: ImageSet, settings: DemoSettings, folder: 
     held_out = folder / "images-held-out"
     write_image_folder(test, range(held_out_count), held_out)
     return Shares(folders, held_out, count, held_out_count, size / count)
-
-
-def _broker(name: str, folder: Path) -> Broker:
-    if name == "mosquitto":
-        return MosquittoBroker(folder)
-    if name == "embedded":
-        return EmbeddedBroker(folder)
-    if name == "auto":
-        return installed_broker(folder)
-    raise ConfigError(f"--broker {name}: choose mosquitto, embedded or auto")

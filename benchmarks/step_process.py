@@ -1,0 +1,78 @@
+"""A process that does training steps on request: reads how many, prints what each took.
+
+python -m benchmarks.step_process ENGINE BUNDLE IMAGES BATCH_SIZE; numbers come on standard input,
+lists of milliseconds go to standard output. Each engine has a process of its own, so that memory
+settings and loaded libraries of one do not change the other.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+from hiertk_edge.learner import open_learner
+from hiertk_edge.memory import return_freed_memory
+from hiertk_edge.sources import ImageBatch, open_source
+from hiertk_protocol.bundle import Bundle, open_bundle
+
+_BATCHES = 8
+
+Step = Callable[[ImageBatch], object]
+
+
+def onnxruntime_step(bundle: Bundle) -> Step:
+    """Return a step as the device's agent does it."""
+    learner = open_learner(bundle)
+    return lambda batch: learner.step(batch.images, batch.labels)
+
+
+def torch_step(bundle: Bundle) -> Step:
+    """Return the same step in PyTorch eager, features handed over as a numpy array."""
+    import torch
+    from hiertk.export.golden import adamw
+    from hiertk.models import EdgeModel, NetworkSpec, build, cut
+    from torch.nn.functional import cross_entropy
+
+    torch.set_num_threads(1)
+    manifest = bundle.manifest
+    model = build(NetworkSpec(manifest.model.name, manifest.classes.capacity, manifest.input.size))
+    partition = cut(model, manifest.model.split_module).edge
+    edge = EdgeModel(partition, manifest.features.shape[0], manifest.classes.capacity).train()
+    optimizer = adamw(edge, manifest.optimizer)
+    bias = torch.from_numpy(manifest.classes.bias())
+
+    def step(batch: ImageBatch) -> object:
+        logits, features = edge(torch.from_numpy(batch.images), bias)
+        loss = cross_entropy(logits, torch.from_numpy(batch.labels))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.item(), features.detach().numpy(), logits.detach().numpy()
+
+    return step
+
+
+def main(engine: str, folder: str, images: str, batch_size: str) -> None:
+    """Do steps until standard input ends."""
+    if engine == "onnxruntime":
+        return_freed_memory()  # as hiertk-edge does, before the engine is imported
+    bundle = open_bundle(Path(folder))
+    step = torch_step(bundle) if engine == "torch" else onnxruntime_step(bundle)
+    source = open_source(images, bundle.manifest.classes.names, bundle.manifest.input)
+    found = source.training_batches(int(batch_size), seed=0, consumed=0, passes=1)
+    batches = cycle([batch for batch, _ in zip(found, range(_BATCHES), strict=False)])
+    for line in sys.stdin:
+        took = []
+        for _ in range(int(line)):
+            batch = next(batches)
+            started = time.perf_counter()
+            result = step(batch)
+            took.append(1000 * (time.perf_counter() - started))
+            del result
+        print(json.dumps(took), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,92 @@
+"""Every command that the README shows does what it says."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hiertk.brokers import installed_broker
+from hiertk_protocol import errors
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+TIMEOUT_S = 240
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+MAKE = [command for command in commands() if command.startswith("make ")]
+OTHERS = [command for command in commands() if not command.startswith("make ")]
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.terminate()
+        process.wait(20)
+
+
+def test_it_shows_the_main_commands() -> None:
+    assert {"make demo", "make test"} <= set(MAKE)
+    assert {command.split()[0] for command in OTHERS} == {"hiertk", "hiertk-edge", "hiertk-cloud"}
+
+
+@pytest.mark.parametrize("command", MAKE)
+def test_make_knows_its_targets(command: str) -> None:
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_commands_run_one_after_the_other(
+    tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    """As a reader types them, in one folder; only the broker is another one than port 1883's."""
+    broker = installed_broker(tmp_path / "broker")
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    with broker:
+        for command in OTHERS:
+            words = shlex.split(command.replace("mqtt://localhost", broker.url))
+            if words[0] == "hiertk-cloud":
+                log = (tmp_path / "cloud.log").open("wb")
+                with log:
+                    processes.append(
+                        subprocess.Popen(
+                            words, cwd=tmp_path, env=environment, stdout=log, stderr=log
+                        )
+                    )
+                continue
+            done = subprocess.run(
+                words,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            assert done.stdout.strip(), command
+    assert (tmp_path / "resnet18-split2-android" / "manifest.json").is_file()
+    assert "Bag" in done.stdout
+
+
+def test_it_lists_every_exit_code() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    raised = {kind.exit_code for kind in kinds if kind is not errors.HiertkError}
+    assert raised <= listed
+    assert {0, 2, 130} <= listed
+
+
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,110 @@
+"""The command line: tables for people, JSON for programs, one line and a code for errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hiertk_protocol.bundle import Bundle
+
+
+def hiertk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hiertk", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_export_works_exactly_as_typed(tmp_path: Path) -> None:
+    typed = "export --model resnet18 --split 2 --target android"
+    done = hiertk(*typed.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for chosen in ("10 in 16 slots", "3 x 32 x 32", "4 bits", "resnet18-split2-android"):
+        assert chosen in done.stdout
+    assert (tmp_path / "resnet18-split2-android" / "manifest.json").is_file()
+    again = hiertk(*typed.split(), cwd=tmp_path)
+    assert again.returncode == 3
+    assert again.stderr.startswith("ConfigError: resnet18-split2-android exists")
+    assert again.stderr.count("\n") == 1
+
+
+def test_export_as_json_is_one_object(tmp_path: Path) -> None:
+    done = hiertk(
+        "export", "--model", "resnet18", "--split", "1", "--target", "linux", "--bits", "8",
+        "--zip", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["manifest"]["features"] == {"shape": [64, 8, 8], "bits": 8}
+    assert (tmp_path / told["zip"]).is_file()
+    assert "--bits 4" in told["notes"][0]
+
+
+def test_inspect_shows_network_files_and_parity(resnet18_bundle: Bundle, tmp_path: Path) -> None:
+    done = hiertk("inspect", str(resnet18_bundle.folder), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for shown in ("2 of 8, after layer1.1", "Ankle boot", "edge/training_model.onnx", "gradients"):
+        assert shown in done.stdout
+    as_json = json.loads(
+        hiertk("inspect", str(resnet18_bundle.folder), "--json", cwd=tmp_path).stdout
+    )
+    assert as_json["deployment"] == resnet18_bundle.manifest.deployment
+
+
+def test_verify_runs_the_golden_steps(resnet18_bundle: Bundle, tmp_path: Path) -> None:
+    done = hiertk("verify", str(resnet18_bundle.folder), "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert told["verified"] is True
+    assert len(told["checks"]) >= 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ("export --model nothing --split 2 --target android", 4, "unknown network 'nothing'"),
+        ("export --model resnet18 --split 99 --target android", 4, "separation points 1 to 8"),
+        ("export --model resnet18 --split 2 --target rpi", 3, "comes with a later version"),
+        ("export --model resnet18 --split 2", 2, "--target"),
+        ("inspect nowhere", 7, "neither a bundle folder nor a zip"),
+        ("verify nowhere", 7, "neither a bundle folder nor a zip"),
+        ("data nothing --out out", 3, "unknown data set 'nothing'"),
+        ("data fashion-mnist-mini --out out --part valid", 3, "choose train or test"),
+        ("data fashion-mnist-mini --out out --shard 3/2", 3, "write K/N"),
+        ("demo --broker carrier-pigeon", 3, "choose mosquitto, embedded, auto"),
+    ],
+)
+def test_errors_are_one_line_with_a_documented_code(
+    tmp_path: Path, arguments: str, code: int, text: str
+) -> None:
+    done = hiertk(*arguments.split(), cwd=tmp_path)
+    assert done.returncode == code
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = hiertk("inspect", "nowhere", "--debug", cwd=tmp_path)
+    assert done.returncode == 7
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["", "export", "inspect", "verify", "data", "demo"])
+def test_help_teaches(tmp_path: Path, command: str) -> None:
+    done = hiertk(*command.split(), "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert len(done.stdout) > 300
+
+
+def test_data_writes_a_share_as_images(tmp_path: Path) -> None:
+    done = hiertk(
+        "data", "fashion-mnist-mini", "--part", "test", "--shard", "2/100", "--out", "out",
+        "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["images"] == 10
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 10
