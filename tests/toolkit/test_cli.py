@@ -44,6 +44,18 @@ def test_export_as_json_is_one_object(tmp_path: Path) -> None:
     assert "--bits 4" in told["notes"][0]
 
 
+def test_the_same_export_gives_the_same_bundle_anywhere(tmp_path: Path) -> None:
+    """So devices and cloud may be given bundles that were made apart."""
+    ids = []
+    for name in ("one", "two"):
+        done = hiertk(
+            "export", "--model", "resnet18", "--split", "1", "--target", "linux", "--out", name,
+            "--json", cwd=tmp_path,
+        )  # fmt: skip
+        ids.append(json.loads(done.stdout)["bundle_id"])
+    assert ids[0] == ids[1]
+
+
 def test_inspect_shows_network_files_and_parity(resnet18_bundle: Bundle, tmp_path: Path) -> None:
     done = hiertk("inspect", str(resnet18_bundle.folder), cwd=tmp_path)
     assert done.returncode == 0, done.stderr

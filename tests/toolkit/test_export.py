@@ -64,14 +64,6 @@ def test_other_networks_cuts_and_sizes_pass_the_gate(
     assert len(checks) >= 5
 
 
-def test_exporting_twice_gives_the_same_bundle(tmp_path: Path) -> None:
-    ids = [
-        export_bundle(settings(tmp_path / name, split=1)).bundle.manifest.bundle_id
-        for name in ("one", "two")
-    ]
-    assert ids[0] == ids[1]
-
-
 def test_the_cloud_partition_comes_back_with_its_weights(resnet18_bundle: Bundle) -> None:
     partition = load_cloud_partition(resnet18_bundle)
     weights = load_file(resnet18_bundle.path("cloud/cloud.safetensors"))
