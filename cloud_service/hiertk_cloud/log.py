@@ -4,12 +4,12 @@ One writer appends; any number of readers (log_reader.py) follow it.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hiertk_protocol.messages import BatchKey
+from hiertk_protocol.storage import transaction
 
 from hiertk_cloud.log_file import connect, prepare, reporting, signed, unsigned
 
@@ -103,7 +103,7 @@ class DurableLog:
 
         Raises StorageError, and then nothing of the group is stored.
         """
-        with self._transaction():
+        with reporting(self._path), transaction(self._database):
             group = _Group(self._database, self._totals)
             for arrival in arrivals:
                 group.take(arrival)
@@ -124,18 +124,6 @@ class DurableLog:
         (stored,) = self._database.execute("SELECT max(position) FROM batches").fetchone()
         refused, duplicates = self._database.execute("SELECT * FROM totals").fetchone()
         return LogTotals(stored or 0, refused, duplicates)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with reporting(self._path):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
 
 
 class _Stream:

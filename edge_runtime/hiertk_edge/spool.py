@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
+from hiertk_protocol.storage import transaction
 
 SCHEMA_VERSION = 1
 DEFAULT_MAX_BYTES = 256 << 20
@@ -293,16 +294,8 @@ class Spool:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._reporting():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                # A failed COMMIT may have ended the transaction already.
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._reporting(), transaction(self._database):
+            yield
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

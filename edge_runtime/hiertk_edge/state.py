@@ -1,12 +1,11 @@
 """The state folder of one device and bundle: spool, checkpoint, and a lock."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hiertk_protocol.errors import ConfigError, StorageError
+from hiertk_protocol.storage import locked_folder
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,6 @@ class StateFolder:
 
 @contextmanager
 def lock_state(path: Path) -> Iterator[StateFolder]:
-    """Make the folder and hold it for this process.
-
-    Raises ConfigError if another process holds it, StorageError if it cannot be written.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / "lock").open("w")
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}: choose another --state") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"{path} is in use by another hiertk-edge: wait for it, or choose another --state"
-            ) from error
+    """Make the folder and hold it for this process. Raises ConfigError or StorageError."""
+    with locked_folder(path):
         yield StateFolder(path)

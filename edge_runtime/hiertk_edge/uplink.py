@@ -5,6 +5,7 @@ handled here, so that no message can end the link.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -25,6 +26,15 @@ from hiertk_edge.window import SendWindow, WindowLimits
 _INBOX = 256
 _LOGGED_REASONS = 20
 _log = logging.getLogger(__name__)
+
+# Not one default value only: that would be an empty payload, which deletes the retained status.
+_STATUS_OF_THE_WILL = DeviceStatus(
+    state=DeviceStatus.OFFLINE,
+    early_exit_loss=math.nan,
+    early_exit_accuracy=math.nan,
+    early_exit_held_out_accuracy=math.nan,
+    step_ms=math.nan,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Uplink:
             address,
             client_id=f"hiertk-{deployment}-{device}",
             subscriptions=(self._topics.ack(device), self._topics.model),
-            will=self._last_words(DeviceStatus(state=DeviceStatus.OFFLINE)),
+            will=self._last_words(_STATUS_OF_THE_WILL),
             handlers=Handlers(self._on_message, self._on_up, self._on_down),
             max_message_bytes=MAX_MESSAGE_BYTES,
         )

@@ -11,7 +11,7 @@ def test_a_folder_in_use_is_refused_and_free_again_afterwards(tmp_path: Path) ->
     with lock_state(tmp_path / "state") as folder:
         assert folder.path.is_dir()
         with (
-            pytest.raises(ConfigError, match="in use by another hiertk-cloud"),
+            pytest.raises(ConfigError, match="in use by another process"),
             lock_state(tmp_path / "state"),
         ):
             pass

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 from hiertk.brokers import Broker
-from hiertk_protocol.bundle import Bundle
-
-pytest.register_assert_rewrite("system.system_parts")
-
 from hiertk.data import load, write_image_folder
 from hiertk.demo.processes import Children
 from hiertk.export import ExportSettings, export_bundle
+from hiertk_protocol.bundle import Bundle
 from system.system_parts import DEVICES, IMAGES, Deployment
 
 

@@ -27,10 +27,10 @@ from safetensors import safe_open
 
 DEVICES = ("pi-1", "pi-2")
 BATCH_SIZE = 8
-IMAGES = 96
+IMAGES = 64
 EPOCHS = 2
 BATCHES = EPOCHS * IMAGES // BATCH_SIZE
-CLOUD_TRAINING = TrainerSettings(replay=1, checkpoint_every=5)
+CLOUD_TRAINING = TrainerSettings(replay=1, checkpoint_every=4)
 LEARNING_RATE = 1e-3
 PATIENCE_S = 60.0
 
@@ -87,17 +87,19 @@ class Deployment:
         """Wait until the cloud says that it has consumed so many batches."""
         with PlainClient(self.broker.url, self.topics.model) as client:
             wait_until(
-                lambda: parse_model_status(client.receive().payload).consumed_total >= batches,
+                lambda: (
+                    parse_model_status(bytes(client.receive().payload)).consumed_total >= batches
+                ),
                 PATIENCE_S,
             )
 
     def retained_device_status(self, name: str) -> DeviceStatus:
         with PlainClient(self.broker.url, self.topics.status(name)) as late:
-            return parse_device_status(late.receive().payload)
+            return parse_device_status(bytes(late.receive().payload))
 
     def retained_model_status(self) -> ModelStatus:
         with PlainClient(self.broker.url, self.topics.model) as late:
-            return parse_model_status(late.receive().payload)
+            return parse_model_status(bytes(late.receive().payload))
 
     def trained(self, device: str) -> int:
         """Return how many training batches a device has put into its spool."""
