@@ -42,12 +42,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         pass
 
 
+def insert_and_fail(database: sqlite3.Connection) -> None:
+    with transaction(database):
+        database.execute("INSERT INTO numbers VALUES (2)")
+        database.execute("INSERT INTO nothing VALUES (3)")
+
+
 def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None)) as database:
         database.execute("CREATE TABLE numbers (n INTEGER)")
         with transaction(database):
             database.execute("INSERT INTO numbers VALUES (1)")
-        with pytest.raises(RuntimeError), transaction(database):
-            database.execute("INSERT INTO numbers VALUES (2)")
-            raise RuntimeError
+        with pytest.raises(sqlite3.OperationalError, match="nothing"):
+            insert_and_fail(database)
         assert database.execute("SELECT n FROM numbers").fetchall() == [(1,)]
