@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,16 +34,16 @@ fused AdamW, the same batches joined and decoded before), ResNet-18, separation 
 one thread. They take turns of five steps; the ratio is taken per turn. The parts are timed alone,
 once per turn. A checkpoint is due every 200 steps; its share is a 200th of one."""
 
-_TURNS = {"tiny": 2, "quick": 8, "full": 40}
-_STEPS = 5
+_TURNS = {"tiny": 2, "quick": 6, "full": 20}
+_STEPS = {"tiny": 1, "quick": 5, "full": 5}
 _CHECKPOINT_EVERY = 200
 
 
 def measure(place: Workplace) -> list[Figure]:
     """Return the ratio, and what the trainer's parts cost."""
     torch.set_num_threads(1)
-    turns = _TURNS[place.effort]
-    messages = _messages(place, _STEPS * (turns + 1))
+    turns, steps = _TURNS[place.effort], _STEPS[place.effort]
+    messages = _messages(place, steps * (turns + 1))
     path = place.folder / "cloud-log.sqlite"
     bundle_id = place.bundle.manifest.bundle_id
     with closing(DurableLog(path, bundle_id)) as log:
@@ -52,8 +53,8 @@ def measure(place: Workplace) -> list[Figure]:
         learner = CloudLearner(copy.deepcopy(module), place.bundle.manifest, 1e-3)
         trainer = _trainer(learner, reader, place)
         parts = Parts(learner, FeatureContract(place.bundle.manifest), messages[0])
-        bare = _bare_loop(module, place.bundle, messages)
-        measurements = [_trainer_turn(trainer), bare, *parts.measurements()]
+        bare = _bare_loop(module, _inputs(place.bundle, messages), place.bundle, steps)
+        measurements = [_trainer_turn(trainer, steps), bare, *parts.measurements()]
         full, loop, average, checks, decoding = interleave(measurements, turns)
         saving = _seconds_of(trainer.save)
     return _figures(place, full, loop, [average, checks, decoding], saving)
@@ -80,9 +81,7 @@ def _figures(
             unit="",
             samples=ratios(loop, full),
         ),
-        Figure(
-            what="trainer's step", unit="ms", samples=tuple(1000 * value for value in full)
-        ),
+        Figure(what="trainer's step", unit="ms", samples=tuple(1000 * value for value in full)),
         Figure(what="bare step", unit="ms", samples=tuple(1000 * value for value in loop)),
     ]
     names = ("average of the weights", "checks for finite values", "decoding of new and replayed")
@@ -115,9 +114,8 @@ class Parts:
 
     def measurements(self) -> Iterator[Callable[[], float]]:
         """Yield what measures each part, in seconds per step."""
-        payload = self.message.SerializeToString()
-        for part in (self._average, self._check, lambda: self._decode(payload)):
-            yield lambda part=part: _seconds_of(part)
+        for part in (self._average, self._check, self._decode):
+            yield partial(_seconds_of, part)
 
     def _average(self) -> None:
         self.learner.average.update_parameters(self.learner.module)
@@ -131,8 +129,8 @@ class Parts:
         gradients = [value.grad for value in module.parameters() if value.grad is not None]
         nn.utils.get_total_norm(gradients).item()
 
-    def _decode(self, payload: bytes) -> None:
-        batch = self.contract.check(self.contract.parse(payload))
+    def _decode(self) -> None:
+        batch = self.contract.check(self.contract.parse(self.message.SerializeToString()))
         for _ in range(2):  # a replayed one comes out of the cache, quantized
             torch.from_numpy(dequantize(batch.features)).clone()
 
@@ -142,9 +140,7 @@ def _messages(place: Workplace, count: int) -> list[FeatureBatch]:
     messages = [
         message
         for step, (result, labels) in enumerate(place.trained_features(count))
-        for message in encoder.encode(
-            result, labels, edge_step=step, purpose=FeatureBatch.TRAIN
-        )
+        for message in encoder.encode(result, labels, edge_step=step, purpose=FeatureBatch.TRAIN)
     ]
     for seq, message in enumerate(messages, start=1):
         message.epoch, message.seq, message.floor = 1, seq, 1
@@ -168,26 +164,25 @@ def _trainer(learner: CloudLearner, reader: LogReader, place: Workplace) -> Trai
     )
 
 
-def _trainer_turn(trainer: Trainer) -> Callable[[], float]:
+def _trainer_turn(trainer: Trainer, steps: int) -> Callable[[], float]:
     def turn() -> float:
         started = time.perf_counter()
-        for _ in range(_STEPS):
+        for _ in range(steps):
             assert trainer.advance()
-        return (time.perf_counter() - started) / _STEPS
+        return (time.perf_counter() - started) / steps
 
     return turn
 
 
 def _bare_loop(
-    module: nn.Module, bundle: Bundle, messages: Sequence[FeatureBatch]
+    module: nn.Module, inputs: Iterator[tuple[Tensor, Tensor]], bundle: Bundle, steps: int
 ) -> Callable[[], float]:
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
     bias = torch.from_numpy(bundle.manifest.classes.bias())
-    inputs = _inputs(bundle, messages)
     module.train()
 
     def turn() -> float:
-        batches = [next(inputs) for _ in range(_STEPS)]
+        batches = [next(inputs) for _ in range(steps)]
         started = time.perf_counter()
         for features, labels in batches:
             loss = cross_entropy(module(features) + bias, labels)
@@ -195,7 +190,7 @@ def _bare_loop(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loss.item()
-        return (time.perf_counter() - started) / _STEPS
+        return (time.perf_counter() - started) / steps
 
     return turn
 

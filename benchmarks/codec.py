@@ -23,9 +23,7 @@ _TURNS = {"tiny": 2, "quick": 15, "full": 60}
 
 def measure(place: Workplace) -> list[Figure]:
     """Return speeds and sizes at 8 and 4 bits."""
-    features = [
-        result.features for result, _ in place.trained_features(_BATCHES[place.effort])
-    ]
+    features = [result.features for result, _ in place.trained_features(_BATCHES[place.effort])]
     return [
         figure for bits in (8, 4) for figure in _at(bits, features, _TURNS[place.effort], place)
     ]
@@ -45,14 +43,14 @@ def _at(bits: int, features: Sequence[Float32Array], turns: int, place: Workplac
 
     def zlib_all() -> None:
         for one in features:
-            zlib.compress(pack(quantize(one, bits)).data, 1)
+            zlib.compress(_packed(one, bits), 1)
 
     megabytes = sum(one.nbytes for one in features) / 1e6
     works = [_speed(work, megabytes) for work in (encode_all, decode_all, zlib_all)]
     encoding, decoding, yardstick = interleave(works, turns)
     values = sum(one.size for one in features)
     ours = sum(len(message.payload) for message in messages) / values
-    theirs = sum(len(zlib.compress(pack(quantize(one, bits)).data, 1)) for one in features) / values
+    theirs = sum(len(zlib.compress(_packed(one, bits), 1)) for one in features) / values
     name = f"{bits} bits"
     figures = [
         Figure(what=f"encode, {name}", unit="MB/s", samples=tuple(encoding), target=at_least(150)),
@@ -69,10 +67,16 @@ def _at(bits: int, features: Sequence[Float32Array], turns: int, place: Workplac
             samples=ratios(encoding, yardstick),
         ),
         Figure(what=f"payload, {name}", unit="bytes per value", samples=(ours,)),
-        Figure(what=f"payload with zlib level 1, {name}", unit="bytes per value", samples=(theirs,)),
+        Figure(
+            what=f"payload with zlib level 1, {name}", unit="bytes per value", samples=(theirs,)
+        ),
     ]
     place.tell(f"{name}: encode {figures[0].text}, decode {figures[1].text}")
     return figures
+
+
+def _packed(features: Float32Array, bits: int) -> memoryview:
+    return pack(quantize(features, bits)).data
 
 
 def _speed(work: Callable[[], None], megabytes: float) -> Callable[[], float]:

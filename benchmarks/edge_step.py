@@ -17,17 +17,25 @@ PyTorch eager (same network, forward, loss, backward, `torch.optim.AdamW`, featu
 thread each, ResNet-18, separation point 2, torchvision stem, 32x32, real images. Each engine has a
 process of its own; they take turns of five steps, of which the last four count by their median;
 the ratio is taken per turn. "As the product runs" returns freed memory to the system as
-`hiertk-edge run` does (`hiertk_edge/memory.py`); "without memory setting" leaves glibc's default."""
+`hiertk-edge run` does (`hiertk_edge/memory.py`); "without memory setting" leaves glibc's own."""
 
 _TURNS = {"tiny": 2, "quick": 12, "full": 60}
 _STEPS = 5
+_TARGETS: dict[str, dict[int, Target | None]] = {
+    "tiny": {8: at_most(1.5)},
+    "quick": {32: at_most(1.5), 8: None},
+    "full": {32: at_most(1.5), 8: None},
+}
 _ENGINES = ("onnxruntime", "onnxruntime-default-memory", "torch")
 
 
 def measure(place: Workplace) -> list[Figure]:
     """Return the ratios and times at batch 32 and 8."""
-    figures = _at(place, 32, at_most(1.5), _TURNS[place.effort])
-    return figures + _at(place, 8, None, _TURNS[place.effort] // 2 + 1)
+    return [
+        figure
+        for batch_size, target in _TARGETS[place.effort].items()
+        for figure in _at(place, batch_size, target, _TURNS[place.effort])
+    ]
 
 
 def _at(place: Workplace, batch_size: int, target: Target | None, turns: int) -> list[Figure]:

@@ -2,36 +2,63 @@
 
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hiertk.brokers import Broker, free_port, installed_broker
 from hiertk.link import ShapedLink
-from hiertk_edge.state import StateFolder
+from hiertk_cloud.state import StateFolder
+from hiertk_protocol.bundle import Bundle
 
 from benchmarks.figures import Figure, at_most
 from benchmarks.line_process import LineProcess
-from benchmarks.workplace import Workplace, python
+from benchmarks.workplace import Workplace, export_resnet18, python, write_images
 
 TITLE = "Overlap of edge, link and cloud"
 HOW = """\
 Real processes: `hiertk-edge run` on the first core, `hiertk-cloud serve` on the second, between
-the device and the broker a link shaped to 5.85 Mbit/s; 32 images per batch, no replay, so that
-the three parts are of comparable size. The parts alone, for the same batches:
+the device and the broker a link shaped to 5.85 Mbit/s, one pass over the images, 32 per batch, no
+replay. "Balanced" (ResNet-18, separation point 4, 64x64, 8 bits) is the hard case: edge, link and
+cloud take about as long as each other, so that whatever one of them waits for another shows.
+"Default" is separation point 2, 32x32, 4 bits, where the cloud is the slowest by far. The parts
+alone, for the same batches:
 
 - edge: training with its uplink off (nothing listens at the broker's address), from its first step
   until the last batch is in the spool;
 - link: the same spool through the same shaped link to a cloud that stores and acknowledges but does
   not train, from the device's connecting until its spool is empty;
 - cloud: `hiertk-cloud serve` on the log that the link's run has filled, from its first step to its
-  last, times n / (n - 1);
+  last, times n / (n - 1) for n batches;
 - all: from the device's first step until the cloud's step on the last batch is done.
 
-The ratio is all over the slowest of the three, per repetition; edge, link, cloud and all take turns.
-Broker and shaped link run on whichever of the two cores is free and count against us in all four."""
+The ratio is all over the slowest of the three, per repetition; they and all of them take turns.
+Broker and shaped link run on whichever of the two cores is free and count against us in all four.
+With one more program that computes on either core this measures that program."""
 
 UPLINK_BITS_PER_S = 5.85e6
-_RUNS = {"tiny": 1, "quick": 1, "full": 3}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is run, and how often."""
+
+    name: str
+    split: int
+    input_size: int
+    bits: int
+    images: int
+    runs: int
+
+
+_FULL = (
+    Case("balanced", split=4, input_size=64, bits=8, images=1600, runs=3),
+    Case("default", split=2, input_size=32, bits=4, images=1600, runs=1),
+)
+_CASES = {
+    "tiny": (Case("tiny", split=2, input_size=32, bits=4, images=96, runs=1),),
+    "quick": tuple(replace(case, images=640, runs=1) for case in _FULL),
+    "full": _FULL,
+}
 
 
 @dataclass(frozen=True)
@@ -49,37 +76,57 @@ class Times:
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Return the ratio, and the seconds of all parts."""
+    """Return the ratios, and the seconds of all parts."""
+    return [figure for case in _CASES[place.effort] for figure in _at(case, place)]
+
+
+def _at(case: Case, place: Workplace) -> list[Figure]:
+    folder = place.folder / case.name
+    bundle = _bundle(case, place, folder / "bundle")
+    images = write_images(folder / "images", "train", case.images)
     runs = []
-    for number in range(_RUNS[place.effort]):
-        folder = place.folder / f"overlap-{number}"
-        folder.mkdir()
-        with installed_broker(folder / "broker") as broker:
-            times = _Stage(place, folder, broker).play()
+    for number in range(case.runs):
+        with installed_broker(folder / f"broker-{number}") as broker:
+            stage = _Stage(folder / f"run-{number}", bundle, images, case.images, broker)
+            times = stage.play()
         place.tell(
-            f"edge {times.edge:.1f} s, link {times.link:.1f} s, cloud {times.cloud:.1f} s, "
-            f"all {times.everything:.1f} s: {times.ratio:.2f}"
+            f"{case.name}: edge {times.edge:.1f} s, link {times.link:.1f} s, "
+            f"cloud {times.cloud:.1f} s, all {times.everything:.1f} s: {times.ratio:.2f}"
         )
         runs.append(times)
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
+    return _figures(case.name, runs)
+
+
+def _bundle(case: Case, place: Workplace, folder: Path) -> Bundle:
+    manifest = place.bundle.manifest
+    found = (manifest.model.split, manifest.input.size, manifest.features.bits)
+    if found == (case.split, case.input_size, case.bits):
+        return place.bundle
+    return export_resnet18(folder, split=case.split, input_size=case.input_size, bits=case.bits)
+
+
+def _figures(name: str, runs: list[Times]) -> list[Figure]:
     return [
         Figure(
-            what="all / slowest of edge, link and cloud alone",
+            what=f"{name}: all / slowest of edge, link and cloud alone",
             unit="",
             samples=tuple(times.ratio for times in runs),
             target=at_most(1.15),
         ),
-        Figure(what="edge alone", unit="s", samples=tuple(times.edge for times in runs)),
-        Figure(what="link alone", unit="s", samples=tuple(times.link for times in runs)),
-        Figure(what="cloud alone", unit="s", samples=tuple(times.cloud for times in runs)),
-        Figure(what="all", unit="s", samples=tuple(times.everything for times in runs)),
+        Figure(what=f"{name}: edge alone", unit="s", samples=tuple(one.edge for one in runs)),
+        Figure(what=f"{name}: link alone", unit="s", samples=tuple(one.link for one in runs)),
+        Figure(what=f"{name}: cloud alone", unit="s", samples=tuple(one.cloud for one in runs)),
+        Figure(what=f"{name}: all", unit="s", samples=tuple(one.everything for one in runs)),
     ]
 
 
 @dataclass(frozen=True)
 class _Stage:
-    place: Workplace
     folder: Path
+    bundle: Bundle
+    images: Path
+    image_count: int
     broker: Broker
 
     def play(self) -> Times:
@@ -94,11 +141,11 @@ class _Stage:
         return ended - started
 
     def _link(self) -> float:
-        log = StateFolder(self.folder / "sink")
-        log.path.mkdir()
+        state = self.folder / "sink"
+        state.mkdir(parents=True, exist_ok=True)
         sink = python(
             "benchmarks.overlap_sink",
-            str(self.place.bundle.folder), self.broker.url, str(log.path / "log.sqlite"),
+            str(self.bundle.folder), self.broker.url, str(StateFolder(state).log),
         )  # fmt: skip
         with LineProcess(sink, core=1) as cloud, self._shaped() as link:
             cloud.wait_for(event="started")
@@ -124,22 +171,22 @@ class _Stage:
 
     @property
     def _batches(self) -> int:
-        return math.ceil(self.place.image_count / self.place.bundle.manifest.engine.batch_size)
+        return math.ceil(self.image_count / self.bundle.manifest.engine.batch_size)
 
     def _shaped(self) -> ShapedLink:
         return ShapedLink(self.broker.url, up_bits_per_s=UPLINK_BITS_PER_S)
 
     def _device(self, state: str, broker: str) -> LineProcess:
         arguments = [
-            "run", "--bundle", str(self.place.bundle.folder), "--broker", broker,
-            "--device", "device", "--data", f"folder:{self.place.images}",
+            "run", "--bundle", str(self.bundle.folder), "--broker", broker,
+            "--device", "device", "--data", f"folder:{self.images}",
             "--state", str(self.folder / state), "--json",
         ]  # fmt: skip
         return LineProcess(python("hiertk_edge", *arguments), core=0)
 
     def _service(self, state: str) -> LineProcess:
         arguments = [
-            "serve", "--bundle", str(self.place.bundle.folder), "--broker", self.broker.url,
+            "serve", "--bundle", str(self.bundle.folder), "--broker", self.broker.url,
             "--state", str(self.folder / state), "--replay", "0", "--json",
         ]  # fmt: skip
         return LineProcess(python("benchmarks.overlap_cloud", *arguments), core=1)

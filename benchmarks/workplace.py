@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 Effort = Literal["tiny", "quick", "full"]
 Tell = Callable[[str], None]
 _DATA = "fashion-mnist-mini"
-_IMAGES = {"tiny": 256, "quick": 3200, "full": 6000}
+_IMAGES = {"tiny": 96, "quick": 3200, "full": 3200}
 _HELD_OUT = {"tiny": 64, "quick": 500, "full": 1000}
 _WARM_UP_STEPS = {"tiny": 2, "quick": 20, "full": 50}
 
@@ -37,19 +37,14 @@ class Workplace:
     tell: Tell
 
     @property
-    def image_count(self) -> int:
-        """Number of training images."""
-        return _IMAGES[self.effort]
-
-    @property
     def images(self) -> Path:
         """Training images as devices read them."""
-        return self._write_images("train", self.image_count)
+        return write_images(self.folder / "train", "train", _IMAGES[self.effort])
 
     @property
     def held_out(self) -> Path:
         """Held-out images as devices read them."""
-        return self._write_images("test", _HELD_OUT[self.effort])
+        return write_images(self.folder / "test", "test", _HELD_OUT[self.effort])
 
     def trained_features(self, count: int) -> list[tuple[StepResult, SlotArray]]:
         """Return `count` batches of features and their labels, after some steps of training."""
@@ -60,19 +55,26 @@ class Workplace:
         results = [(learner.step(one.images, one.labels), one.labels) for one in batches]
         return results[warm_up:]
 
-    def _write_images(self, part: Literal["train", "test"], count: int) -> Path:
-        folder = self.folder / part
-        if not folder.exists():
-            write_image_folder(load(_DATA, part), range(count), folder)
-        return folder
+
+def export_resnet18(folder: Path, *, split: int = 2, input_size: int = 32, bits: int = 4) -> Bundle:
+    """Export ResNet-18 for Fashion-MNIST's ten classes."""
+    settings = ExportSettings(
+        model="resnet18",
+        split=split,
+        target="linux",
+        classes=load(_DATA, "test").classes,
+        input_size=input_size,
+        bits=bits,
+        out=folder,
+    )
+    return export_bundle(settings).bundle
 
 
-def export_resnet18(folder: Path) -> Bundle:
-    """Export ResNet-18 at separation point 2 for Fashion-MNIST's ten classes."""
-    classes = load(_DATA, "test").classes
-    return export_bundle(
-        ExportSettings(model="resnet18", split=2, target="linux", classes=classes, out=folder)
-    ).bundle
+def write_images(folder: Path, part: Literal["train", "test"], count: int) -> Path:
+    """Write the first `count` images of a part of Fashion-MNIST, unless they are there."""
+    if not folder.exists():
+        write_image_folder(load(_DATA, part), range(count), folder)
+    return folder
 
 
 def training_batches(

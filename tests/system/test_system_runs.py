@@ -62,6 +62,7 @@ def test_without_a_broker_it_trains_to_the_end_and_a_later_run_sends_all(
     finish(deployment, cloud, batches=BATCHES)
 
 
+@pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
 def test_sigterm_ends_cloud_and_device_cleanly(deployment: Deployment) -> None:
     cloud = deployment.start_ready_cloud()
     device = deployment.start_device("pi-1", "--epochs", "1000")
