@@ -175,8 +175,8 @@ def demo(
         "fashion-mnist-mini"
     ),
     limit: Annotated[
-        int | None, typer.Option(min=100, help="Use only so many training images.")
-    ] = None,
+        int, typer.Option(min=100, help="Training images at most, all devices together.")
+    ] = 4800,
     broker: Annotated[
         str, typer.Option(help="mosquitto, embedded, or auto: mosquitto where it is installed.")
     ] = "auto",

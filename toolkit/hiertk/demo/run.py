@@ -34,13 +34,13 @@ _BROKERS: dict[str, Callable[[Path], Broker]] = {
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """One run. limit: use only so many training images (and a sixth as many held-out ones)."""
+    """One run. limit: training images at most; a sixth as many are held out."""
 
     runs: Path
     devices: int
     epochs: int
     data: str
-    limit: int | None
+    limit: int
     broker: str
 
 
@@ -188,7 +188,7 @@ def _is_consumed(moment: Moment) -> bool:
 
 
 def _share_out(train: ImageSet, test: ImageSet, settings: DemoSettings, folder: Path) -> Shares:
-    count = min(settings.limit or len(train), len(train))
+    count = min(settings.limit, len(train))
     held_out_count = min(max(count // 6, 50), len(test))
     folders, size = [], 0
     for number in range(settings.devices):
