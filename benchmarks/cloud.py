@@ -34,7 +34,7 @@ fused AdamW, the same batches joined and decoded before), ResNet-18, separation 
 one thread. They take turns of five steps; the ratio is taken per turn. The parts are timed alone,
 once per turn. A checkpoint is due every 200 steps; its share is a 200th of one."""
 
-_TURNS = {"tiny": 2, "quick": 6, "full": 20}
+_TURNS = {"tiny": 2, "quick": 6, "full": 16}
 _STEPS = {"tiny": 1, "quick": 5, "full": 5}
 _CHECKPOINT_EVERY = 200
 

@@ -19,7 +19,7 @@ process of its own; they take turns of five steps, of which the last four count 
 the ratio is taken per turn. "As the product runs" returns freed memory to the system as
 `hiertk-edge run` does (`hiertk_edge/memory.py`); "without memory setting" leaves glibc's own."""
 
-_TURNS = {"tiny": 2, "quick": 12, "full": 60}
+_TURNS = {"tiny": 2, "quick": 12, "full": 40}
 _STEPS = 5
 _TARGETS: dict[str, dict[int, Target | None]] = {
     "tiny": {8: at_most(1.5)},

@@ -51,8 +51,8 @@ class Case:
 
 
 _FULL = (
-    Case("balanced", split=4, input_size=64, bits=8, images=1600, runs=3),
-    Case("default", split=2, input_size=32, bits=4, images=1600, runs=1),
+    Case("balanced", split=4, input_size=64, bits=8, images=1280, runs=2),
+    Case("default", split=2, input_size=32, bits=4, images=1280, runs=2),
 )
 _CASES = {
     "tiny": (Case("tiny", split=2, input_size=32, bits=4, images=96, runs=1),),

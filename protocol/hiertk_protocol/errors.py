@@ -1,6 +1,6 @@
 """The one tree of errors, and the exit code of each kind.
 
-HiertkError                 1  (never raised itself)
+HiertkError                 1  a process that the command started was killed, or failed unforeseen
 ├── ConfigError             3  an option, a file of settings, a label or a data set is wrong
 ├── ModelError              4  the network, its separation point or its weights do not fit
 ├── ExportError             5  the on-device artifacts could not be made
@@ -67,3 +67,11 @@ class StorageError(HiertkError):
     """A disk, spool, log or checkpoint failed."""
 
     exit_code = 10
+
+
+def error_of_exit_code(code: int) -> type[HiertkError]:
+    """Return the kind of error that a process reported by its exit code, else HiertkError."""
+    kinds = [HiertkError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind for kind in kinds if kind.exit_code == code), HiertkError)

@@ -19,3 +19,11 @@ def test_the_drawn_tree_is_the_tree() -> None:
     actual = [("HiertkError", "1")]
     actual += [(kind.__name__, str(kind.exit_code)) for kind in kinds(HiertkError)]
     assert drawn == actual
+
+
+def test_a_process_error_is_found_again_by_its_exit_code() -> None:
+    assert all(errors.error_of_exit_code(kind.exit_code) is kind for kind in kinds(HiertkError))
+
+
+def test_an_unknown_exit_code_is_an_unforeseen_error() -> None:
+    assert errors.error_of_exit_code(-9) is HiertkError

@@ -8,18 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from hiertk_protocol.errors import HiertkError, StorageError
+from hiertk_protocol.errors import StorageError, error_of_exit_code
 from typing_extensions import Self
 
 _STOP_TIMEOUT_S = 15.0
-
-
-class ChildError(HiertkError):
-    """A process of the demo ended with an error; its exit code is passed on."""
-
-    def __init__(self, name: str, code: int, log: Path) -> None:
-        super().__init__(f"{name} ended with exit code {code}: {_last_line(log)}")
-        self.exit_code = code if 0 < code < 126 else 1
 
 
 @dataclass
@@ -32,12 +24,13 @@ class Child:
 
     @property
     def is_done(self) -> bool:
-        """Whether it ended well. Raises ChildError if it ended otherwise."""
+        """Whether it ended well. Raises the error that it reported, if any."""
         code = self.process.poll()
         if code is None:
             return False
         if code != 0:
-            raise ChildError(self.name, code, self.log)
+            message = f"{self.name} ended with exit code {code}: {_last_line(self.log)}"
+            raise error_of_exit_code(code)(message)
         return True
 
     def stop(self) -> None:
