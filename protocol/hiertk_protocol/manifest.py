@@ -21,6 +21,8 @@ CLOSED_SLOT_BIAS = -1e9  # its softmax is exactly 0 in float32, and so is its gr
 Positive = Annotated[int, Field(ge=1, le=1 << 20)]
 Target = Literal["linux", "android", "rpi"]
 Backend = Literal["onnxruntime", "executorch", "torch"]
+Stem = Literal["torchvision", "3x3"]
+Normalization = Literal["batch", "frozen", "group"]
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,3}")
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -30,16 +32,22 @@ class _Record(BaseModel):
 
 
 class ModelInfo(_Record):
-    """Which network, and where it is cut."""
+    """Which network, and where it is cut.
+
+    normalization: "batch" trains on each batch's own statistics, "frozen" keeps the exported ones,
+    "group" has group normalization in place of batch normalization. bottleneck: channels that the
+    features are narrowed to before the exit, None for the network's own.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     split: Positive
     split_count: Positive
     split_module: str = Field(max_length=300)
-    stem: Literal["torchvision", "3x3"]
+    stem: Stem
     edge_parameters: int = Field(ge=0)
     cloud_parameters: int = Field(ge=0)
-    normalization: Literal["batch"] = "batch"
+    normalization: Normalization = "batch"
+    bottleneck: Positive | None = None
 
 
 class InputInfo(_Record):
