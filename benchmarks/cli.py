@@ -17,7 +17,7 @@ from hiertk_protocol.errors import ConfigError
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cloud, codec, edge_memory, edge_step, export, overlap
+from benchmarks import bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, prediction
 from benchmarks.figures import Figure
 from benchmarks.machine import this_machine
 from benchmarks.page import write_page
@@ -30,7 +30,9 @@ BENCHMARKS = {
     "codec": codec,
     "cloud": cloud,
     "overlap": overlap,
+    "prediction": prediction,
     "export": export,
+    "bottleneck": bottleneck,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "docs" / "results" / "benchmarks.json"
@@ -63,9 +65,9 @@ def measure(
 ) -> None:
     """Measure speed, memory and overlap, and write docs/benchmarks.md.
 
-    Takes some 8 minutes, a few with --quick. Let nothing else run on the machine: speeds are
-    ratios of things that take turns, which helps, but overlap needs two free cores. Named
-    benchmarks replace their own part of the page only.
+    Takes some 40 minutes, a third of them for accuracies; a few with --quick. Let nothing else run
+    on the machine: speeds are ratios of things that take turns, which helps, but overlap and
+    prediction need two free cores. Named benchmarks replace their own part of the page only.
 
     Example: python -m benchmarks edge_step codec
     """

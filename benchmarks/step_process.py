@@ -31,15 +31,15 @@ def onnxruntime_step(bundle: Bundle) -> Step:
 def torch_step(bundle: Bundle) -> Step:
     """Return the same step in PyTorch eager, features handed over as a numpy array."""
     import torch
-    from hiertk.export.golden import adamw
-    from hiertk.models import EdgeModel, NetworkSpec, build, cut
+    from hiertk.export.optimizer import adamw
+    from hiertk.models import CutSpec, NetworkSpec, both_sides, open_network
     from torch.nn.functional import cross_entropy
 
     torch.set_num_threads(1)
     manifest = bundle.manifest
-    model = build(NetworkSpec(manifest.model.name, manifest.classes.capacity, manifest.input.size))
-    partition = cut(model, manifest.model.split_module).edge
-    edge = EdgeModel(partition, manifest.features.shape[0], manifest.classes.capacity).train()
+    model = manifest.model
+    spec = NetworkSpec(model.name, manifest.classes.capacity, manifest.input.size)
+    edge = both_sides(open_network(spec), CutSpec(spec, model.split)).edge.train()
     optimizer = adamw(edge, manifest.optimizer)
     bias = torch.from_numpy(manifest.classes.bias())
 

@@ -55,6 +55,13 @@ def serve(
         typer.Option(min=1, help="Cloud steps between checkpoints: what a crash makes it redo."),
     ] = 200,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of torch.")] = 1,
+    factory: Annotated[
+        str | None,
+        typer.Option(
+            help="package.module:factory of a network of your own. It is run: name it only if it "
+            "is yours and the bundle's network."
+        ),
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Write each line as JSON, for machines.")
     ] = False,
@@ -77,6 +84,7 @@ def serve(
     settings = ServiceSettings(
         learning_rate=learning_rate,
         threads=threads,
+        trusted_factory=factory,
         trainer=TrainerSettings(replay=replay, checkpoint_every=checkpoint_every),
     )
     serve_bundle(opened, address, state, settings, Reporter(as_json=json_))

@@ -38,10 +38,14 @@ _IDLE_S = 0.2
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Settings of one service. threads: of torch."""
+    """Settings of one service. threads: of torch.
+
+    trusted_factory: the one `package.module:factory` that the bundle may name, since it is run.
+    """
 
     learning_rate: float = 1e-3
     threads: int = 1
+    trusted_factory: str | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
@@ -55,7 +59,7 @@ def serve(
     """Run the service of a bundle until it is interrupted. Raises HiertkError."""
     from hiertk.models import load_cloud_partition
 
-    module = load_cloud_partition(bundle)
+    module = load_cloud_partition(bundle, trusted_factory=settings.trusted_factory)
     with open_service(
         bundle.manifest,
         module,

@@ -168,6 +168,11 @@ class Manifest(_Record):
                 raise ValueError(f"file name {name[:80]!r} is not allowed")
         return self
 
+    @property
+    def edge_parameters(self) -> int:
+        """Trainable values on the device: the edge partition's and its early exit's."""
+        return self.model.edge_parameters + (self.features.shape[0] + 1) * self.classes.capacity
+
     def to_json(self) -> bytes:
         """Return the canonical form, of which the bundle id is the digest."""
         # Not pydantic's own JSON: how it writes floats depends on its version.

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.files import atomic_file
 from hiertk_protocol.manifest import Backend, Normalization, Positive, Stem
 
@@ -22,6 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+PROFILE_VERSION = 1
 MAX_PROFILE_BYTES = 1 << 20
 
 Milliseconds = Annotated[float, Field(ge=0, le=1e7)]
@@ -42,7 +43,10 @@ class MachineInfo(_Record):
 
 
 class NetworkInfo(_Record):
-    """What was measured; a plan for anything else cannot use the profile."""
+    """What was measured; a plan for anything else cannot use the profile.
+
+    split_count: separation points that the network has, measured or not.
+    """
 
     name: Name
     stem: Stem
@@ -50,6 +54,12 @@ class NetworkInfo(_Record):
     bottleneck: Positive | None = None
     input_size: Positive
     slots: Positive
+    split_count: Positive
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of one input as 8-bit RGB."""
+        return 3 * self.input_size**2
 
 
 class TrainingEngine(_Record):
@@ -61,7 +71,13 @@ class TrainingEngine(_Record):
 
 
 class StepTime(_Record):
-    """Medians of one training step over so many samples, milliseconds."""
+    """Medians of one training step over so many samples, milliseconds.
+
+    The whole is what was measured. On a device forward_ms is that of the inference form (the
+    training step is one piece) and backward_ms the rest of the pass; in the cloud backward_ms
+    includes the check of the gradients, and optimizer_ms is all that the trainer does besides:
+    reading and decoding a batch, other checks, update, average.
+    """
 
     samples: Positive
     forward_ms: Milliseconds
@@ -77,9 +93,9 @@ class StepTime(_Record):
 class Wire(_Record):
     """The features of one batch of `samples` images at some bits, as messages.
 
-    bytes: of all messages, compressed, with everything around the features. handover_ms: what the
-    device's step takes longer to make them and put them into the spool; quantize_ms and
-    compress_ms are its main parts.
+    bytes: of all messages, compressed, with everything around the features but MQTT's own header.
+    handover_ms: what the device's step takes longer to make them and put them into the spool;
+    quantize_ms and compress_ms are its main parts.
     """
 
     bits: Literal[8, 4]
@@ -94,14 +110,35 @@ class Wire(_Record):
 class EdgePoint(_Record):
     """One separation point on the device. steps: by rising samples.
 
+    feature_shape: (C, H, W). edge_parameters: with the early exit's.
+    wire: without the bits at which the features of one image fit no message.
     peak_memory_bytes: of the whole training process, at the largest of the sample counts.
     """
 
     split: Positive
     module: Annotated[str, Field(max_length=300)]
+    feature_shape: tuple[Positive, Positive, Positive]
+    edge_parameters: Annotated[int, Field(ge=1)]
+    cloud_parameters: Annotated[int, Field(ge=0)]
     steps: Annotated[tuple[StepTime, ...], Field(min_length=1)]
     wire: Annotated[tuple[Wire, ...], Field(min_length=1)]
     peak_memory_bytes: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _bits_differ(self) -> "EdgePoint":
+        if len({wire.bits for wire in self.wire}) < len(self.wire):
+            raise ValueError("wires of the same bits")
+        return self
+
+    @property
+    def values(self) -> int:
+        """Feature values of one sample."""
+        channels, height, width = self.feature_shape
+        return channels * height * width
+
+    def packed_bytes(self, bits: int) -> float:
+        """Return the bytes of one sample before compression."""
+        return self.values * bits / 8
 
 
 class CloudPoint(_Record):
@@ -158,11 +195,12 @@ def step_at(steps: tuple[StepTime, ...], samples: float) -> StepTime:
     """Return the time of a step over `samples`: straight lines between the measured counts.
 
     Beyond them the nearest line goes on; a single count is taken as proportional, but for the
-    optimizer, whose time depends on the parameters alone.
+    optimizer, whose time depends on the parameters alone. The result is no measurement: the bounds
+    of a profile's values do not hold for it.
     """
     if len(steps) == 1:
         only, share = steps[0], samples / steps[0].samples
-        return StepTime(
+        return StepTime.model_construct(
             samples=max(1, round(samples)),
             forward_ms=only.forward_ms * share,
             backward_ms=only.backward_ms * share,
@@ -175,7 +213,7 @@ def step_at(steps: tuple[StepTime, ...], samples: float) -> StepTime:
     def between(a: float, b: float) -> float:
         return max(0.0, a + share * (b - a))
 
-    return StepTime(
+    return StepTime.model_construct(
         samples=max(1, round(samples)),
         forward_ms=between(low.forward_ms, high.forward_ms),
         backward_ms=between(low.backward_ms, high.backward_ms),
@@ -193,6 +231,21 @@ def read_cloud_profile(path: Path) -> CloudProfile:
     return _read(path, CloudProfile)
 
 
+def prepare_output(path: Path, *, replace: bool) -> None:
+    """Make the folder of a profile that is about to be measured, or refuse before it is.
+
+    Raises ConfigError if there is something at `path` already, StorageError if the disk refuses.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file with --out")
+    if path.exists() and not replace:
+        raise ConfigError(f"{path} exists: choose another with --out, or --force to replace it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
 def write_profile(path: Path, profile: EdgeProfile | CloudProfile) -> None:
     """Write a profile as TOML, atomically. Raises StorageError."""
     with atomic_file(path) as temporary:
@@ -206,17 +259,36 @@ def _read(path: Path, kind: type[_AnyProfile]) -> _AnyProfile:
             data = file.read(MAX_PROFILE_BYTES + 1)
         if len(data) > MAX_PROFILE_BYTES:
             raise ConfigError(f"{path}: more than {MAX_PROFILE_BYTES} bytes: not a profile")
-        return kind.model_validate(tomllib.loads(data.decode()))
+        content = tomllib.loads(data.decode())
+        _check_kind(path, content, _role(kind))
+        return kind.model_validate(content)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}: measure one with hiertk profile") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        problem = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"{path}: not a profile of the {_role(kind)}: {place}: {first['msg']}: measure it again"
+            f"{path}: not a profile of the {_role(kind)}: {place}: {problem}: measure it again"
         ) from error
-    except ValueError as error:  # TOML or UTF-8
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, or brackets in brackets
         raise ConfigError(f"{path}: not TOML: {error}: measure it again") from error
+
+
+def _check_kind(path: Path, content: dict[str, object], role: str) -> None:
+    """Say plainly what whole profiles are mistaken for; everything else is the model's business."""
+    version = content.get("profile_version")
+    if isinstance(version, int) and version != PROFILE_VERSION:
+        raise ConfigError(
+            f"{path}: profile version {str(version)[:20]} is not {PROFILE_VERSION}: "
+            "measure it again with this version of hiertk"
+        )
+    found = content.get("role")
+    if found in ("edge", "cloud") and found != role:
+        raise ConfigError(
+            f"{path}: a profile of the {found}, where one of the {role} is needed: "
+            f"measure one with hiertk profile --role {role}"
+        )
 
 
 def _role(kind: type[_AnyProfile]) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from hiertk.data import load
-from hiertk.models import EdgeModel, NetworkSpec, build, cut
 from hiertk_edge.golden import GoldenSteps, verify_golden
 from hiertk_edge.learner import Float32Array, SlotArray, open_learner
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ParityError
+from networks import resnet18_sides
 from safetensors.numpy import load_file, save_file
 from torch.nn.functional import cross_entropy
 
@@ -29,9 +29,7 @@ def batches(bundle: Bundle, count: int, size: int = 16) -> list[tuple[Float32Arr
 
 
 def test_twenty_steps_follow_pytorch(resnet18_bundle: Bundle) -> None:
-    torch.manual_seed(0)
-    partitions = cut(build(NetworkSpec("resnet18", 16, 32)), "layer1.1")
-    reference = EdgeModel(partitions.edge, 64, 16).train()
+    reference = resnet18_sides(2).edge.train()
     optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-3, weight_decay=0)
     bias = torch.from_numpy(resnet18_bundle.manifest.classes.bias())
     learner = open_learner(resnet18_bundle)

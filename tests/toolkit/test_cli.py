@@ -120,3 +120,13 @@ def test_data_writes_a_share_as_images(tmp_path: Path) -> None:
     )  # fmt: skip
     assert json.loads(done.stdout)["images"] == 10
     assert len(list((tmp_path / "out").rglob("*.png"))) == 10
+
+
+def test_models_lists_networks_and_the_points_of_one(tmp_path: Path) -> None:
+    assert "convnext_tiny" in hiertk("models", cwd=tmp_path).stdout
+    told = json.loads(hiertk("models", "resnet18", "--json", cwd=tmp_path).stdout)
+    assert [point["module"] for point in told["points"]][1] == "layer1.1"
+    assert told["points"][1]["bytes"] == {"8": 4096, "4": 2048}
+    shown = hiertk("models", "resnet18", cwd=tmp_path).stdout
+    assert "layer4.1" in shown
+    assert "0.67" in shown  # 2,048 of 3,072 bytes

@@ -113,6 +113,11 @@ def test_a_zip_opens_as_the_same_bundle(tmp_path: Path) -> None:
         ({"class_capacity": 2}, ConfigError, "3 classes do not fit 2 slots"),
         ({"classes": ("a", "a")}, ConfigError, "class names repeat"),
         ({"stem": "5x5"}, ConfigError, "choose from torchvision, 3x3"),
+        ({"normalization": "layer"}, ConfigError, "choose from batch, frozen, group"),
+        ({"bottleneck": 64}, ModelError, "the features have 64 here, take fewer"),
+        ({"model": "vgg16", "normalization": "group"}, ModelError, "no batch normalization"),
+        ({"model": "no.such:factory"}, ModelError, "No module named 'no'"),
+        ({"model": "timm:resnet9000"}, ModelError, "timm has no network 'resnet9000'"),
         ({"weights": Path("nowhere")}, ModelError, "not a safetensors file"),
     ],
 )
@@ -136,7 +141,8 @@ def test_a_folder_that_exists_is_kept_unless_forced(tmp_path: Path) -> None:
 
 
 def test_a_failing_gate_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hiertk_edge.golden.FEATURE_TOLERANCE", 1e-12)
+    monkeypatch.setattr("hiertk.export.rounding._FEATURES", 0)
+    monkeypatch.setattr("hiertk.export.rounding._LEAST_FEATURES", 1e-12)
     with pytest.raises(ParityError, match="do not deploy this bundle"):
         export_bundle(settings(tmp_path / "b"))
     assert list(tmp_path.iterdir()) == []
@@ -177,7 +183,10 @@ def test_a_cloud_part_of_another_network_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split": 3}))
     with pytest.raises(BundleError, match="does not fit"):
         load_cloud_partition(bundle)
-    path.write_text('{"network": "os.system"}')
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"network": "os:system"}))
+    with pytest.raises(BundleError, match="start with --factory os:system if you trust it"):
+        load_cloud_partition(bundle)
+    path.write_text('{"network": "resnet18"}')
     with pytest.raises(BundleError, match="export the bundle again"):
         load_cloud_partition(bundle)
 

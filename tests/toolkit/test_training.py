@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 from hiertk.data import load
-from hiertk.models import EdgeModel, NetworkSpec, build, cut
+from hiertk.models import NetworkSpec, build
 from hiertk.training import FullCloudTraining, HierarchicalTraining
 from hiertk_protocol.manifest import ClassInfo, InputInfo
+from networks import resnet18_sides
 from torch import Tensor, nn
 
 INFO = InputInfo(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -19,14 +20,12 @@ def images(count: int) -> tuple[Tensor, Tensor]:
 
 
 def hierarchical(bits: int | None = None) -> HierarchicalTraining:
-    torch.manual_seed(0)
-    partitions = cut(build(NetworkSpec("resnet18", 16, 32)), "layer1.0")
-    edge = EdgeModel(partitions.edge, 64, 16)
+    sides = resnet18_sides(1)
     return HierarchicalTraining(
-        edge,
-        partitions.cloud,
-        torch.optim.AdamW(edge.parameters(), 1e-3, weight_decay=0),
-        torch.optim.AdamW(partitions.cloud.parameters(), 1e-3, weight_decay=0),
+        sides.edge,
+        sides.cloud,
+        torch.optim.AdamW(sides.edge.parameters(), 1e-3, weight_decay=0),
+        torch.optim.AdamW(sides.cloud.parameters(), 1e-3, weight_decay=0),
         BIAS,
         bits,
     )

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from hiertk.models import NetworkSpec, build, load_weights
+from hiertk.models import NetworkSpec, load_weights, open_network
 from hiertk_protocol.errors import ModelError
+from networks import network
 from safetensors.torch import save_file
 from torch import nn
 
 
 def resnet18(slots: int, seed: int) -> nn.Module:
-    torch.manual_seed(seed)
-    return build(NetworkSpec("resnet18", slots, 32))
+    return network(slots=slots, seed=seed).model
 
 
 @pytest.fixture
@@ -23,16 +23,18 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_all_weights_are_taken(saved: Path) -> None:
-    model = resnet18(16, seed=2)
-    assert load_weights(model, saved) == []
+    opened = network(seed=2)
+    model = opened.model
+    assert load_weights(opened, saved) == []
     wanted = resnet18(16, seed=1).state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in model.state_dict().items())
 
 
 def test_a_classifier_of_another_class_count_is_left_and_named(saved: Path) -> None:
-    model = resnet18(32, seed=2)
+    opened = network(slots=32, seed=2)
+    model = opened.model
     before = model.get_parameter("fc.weight").clone()
-    assert load_weights(model, saved) == ["fc.weight", "fc.bias"]
+    assert load_weights(opened, saved) == ["fc.weight", "fc.bias"]
     assert torch.equal(model.get_parameter("fc.weight"), before)
     assert torch.equal(
         model.get_parameter("conv1.weight"), resnet18(16, 1).get_parameter("conv1.weight")
@@ -41,11 +43,11 @@ def test_a_classifier_of_another_class_count_is_left_and_named(saved: Path) -> N
 
 def test_weights_of_another_network_are_refused(saved: Path) -> None:
     with pytest.raises(ModelError, match="is of another network: it lacks 30 tensors"):
-        load_weights(build(NetworkSpec("vgg16", 16, 32)), saved)
+        load_weights(network("vgg16"), saved)
 
 
 def test_weights_of_another_stem_are_refused(saved: Path) -> None:
-    small = build(NetworkSpec("resnet18", 16, 32, "3x3"))
+    small = open_network(NetworkSpec("resnet18", 16, 32, "3x3"))
     with pytest.raises(ModelError, match=r"conv1.weight has shape \(64, 3, 7, 7\)"):
         load_weights(small, saved)
 
@@ -55,4 +57,4 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) 
     path = tmp_path / "weights"
     path.write_bytes(content)
     with pytest.raises(ModelError, match="is not a safetensors file"):
-        load_weights(resnet18(16, seed=0), path)
+        load_weights(network(), path)

@@ -140,9 +140,17 @@ class MosquittoBroker(Broker):
         self._program = program
 
     def _config(self) -> str:
-        # Queues are bounded but wide: a full one drops silently after its PUBACK.
-        return f"""\
-listener {self.port} {_HOST}
+        return mosquitto_settings(_HOST, self.port)
+
+    def _command(self, config: Path) -> list[str]:
+        return [self._program, "-c", str(config)]
+
+
+def mosquitto_settings(host: str, port: int) -> str:
+    """Return Mosquitto's settings file for one listener."""
+    # Queues are bounded but wide: a full one drops silently after its PUBACK.
+    return f"""\
+listener {port} {host}
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
@@ -155,9 +163,6 @@ log_dest stderr
 log_type error
 log_type warning
 """
-
-    def _command(self, config: Path) -> list[str]:
-        return [self._program, "-c", str(config)]
 
 
 class EmbeddedBroker(Broker):

@@ -1,16 +1,19 @@
 """The reference's first training steps on real images: what every engine is checked against."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import torch
 from hiertk_protocol.bundle import GOLDEN
-from hiertk_protocol.manifest import ClassInfo, InputInfo, OptimizerInfo
+from hiertk_protocol.manifest import ClassInfo, InputInfo, Manifest
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hiertk.data import load
+from hiertk.export.optimizer import adamw
+from hiertk.export.rounding import Tolerances, measure_tolerances
 from hiertk.models import EdgeModel
 from hiertk.training import update
 
@@ -30,28 +33,20 @@ def golden_batches(info: InputInfo, classes: ClassInfo) -> tuple[Tensor, Tensor]
     return inputs.reshape(STEPS, BATCH, *inputs.shape[1:]), slots.reshape(STEPS, BATCH)
 
 
-def adamw(edge: EdgeModel, info: OptimizerInfo) -> torch.optim.AdamW:
-    """Return the manifest's optimizer over an edge model."""
-    return torch.optim.AdamW(
-        edge.parameters(),
-        lr=info.learning_rate,
-        betas=(info.beta1, info.beta2),
-        eps=info.epsilon,
-        weight_decay=info.weight_decay,
-    )
+def write_golden(edge: EdgeModel, draft: Manifest, folder: Path) -> Tolerances:
+    """Train a copy of the reference for some steps, and write what it was given and gave.
 
-
-def write_golden(
-    edge: EdgeModel, info: InputInfo, classes: ClassInfo, optimizer: OptimizerInfo, folder: Path
-) -> None:
-    """Train the reference for some steps, leaving it so, and write what it was given and gave."""
-    images, labels = golden_batches(info, classes)
-    bias = torch.from_numpy(classes.bias())
-    steps = adamw(edge.train(), optimizer)
+    Returns what an engine's steps may differ by.
+    """
+    images, labels = golden_batches(draft.input, draft.classes)
+    bias = torch.from_numpy(draft.classes.bias())
+    tolerances = measure_tolerances(edge, images, labels, bias, draft.optimizer)
+    model = copy.deepcopy(edge).train()
+    steps = adamw(model, draft.optimizer)
     losses = []
     first: tuple[Tensor, Tensor] | None = None
     for batch, slots in zip(images, labels, strict=True):
-        logits, features = edge(batch, bias)
+        logits, features = model(batch, bias)
         first = first or (features.detach().clone(), logits.detach().clone())
         loss = cross_entropy(logits, slots)
         update(steps, loss)
@@ -63,8 +58,13 @@ def write_golden(
             "images": images,
             "labels": labels,
             "losses": torch.tensor(losses),
-            "features": first[0],
+            "features": first[0].contiguous(),
             "logits": first[1],
+            "tolerances": torch.tensor(
+                [tolerances.features, tolerances.first_loss, tolerances.later_loss],
+                dtype=torch.float64,
+            ),
         },
         folder / GOLDEN,
     )
+    return tolerances

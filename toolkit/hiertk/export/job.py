@@ -25,7 +25,6 @@ from hiertk_protocol.manifest import (
     OptimizerInfo,
 )
 from safetensors.torch import save_file
-from torch import nn
 
 from hiertk.export.golden import write_golden
 from hiertk.export.ort_artifacts import write_ort_artifacts
@@ -33,16 +32,15 @@ from hiertk.export.parity import check_parity
 from hiertk.export.settings import ExportSettings
 from hiertk.export.uplink import advise
 from hiertk.models import (
-    CloudModule,
+    Cuttable,
     EdgeModel,
-    Partitions,
-    build,
-    cut,
+    Sides,
+    both_sides,
+    describe_cloud,
     load_weights,
-    separation_point,
-    separation_points,
+    open_network,
+    parameter_count,
 )
-from hiertk.models.networks import feature_shape, parameter_count
 
 # What torchvision's published weights expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -66,31 +64,13 @@ def export_bundle(settings: ExportSettings, progress: Progress = lambda _: None)
     Raises ConfigError, ModelError, ExportError or ParityError.
     """
     settings.check()
-    progress("building the network")
-    torch.manual_seed(settings.seed)
-    model = build(settings.spec)
-    module_name = separation_point(settings.model, model, settings.split)
-    notes = _load_weights(model, settings.weights)
-    partitions = cut(model, module_name)
-    shape = feature_shape(partitions.edge, settings.input_size)
-    edge = EdgeModel(partitions.edge, shape[0], settings.spec.slots)
-    draft = _draft_manifest(settings, model, partitions, module_name, shape)
-    advice = advise(model, draft)
-    if advice is not None:
-        notes.append(advice)
-
+    network, notes = open_for_export(settings, progress)
+    sides = both_sides(network, settings.spec)
+    draft = draft_manifest(settings, network, sides)
+    notes += advise(network, draft)
     with atomic_folder(settings.folder, replace=settings.force) as folder:
-        progress("writing the training artifacts")
-        write_ort_artifacts(
-            copy.deepcopy(edge), settings.input_size, settings.spec.slots, draft.optimizer, folder
-        )
-        _write_cloud(partitions.cloud, settings, folder)
-        write_golden(copy.deepcopy(edge), draft.input, draft.classes, draft.optimizer, folder)
-        progress("checking them against PyTorch")
-        unchecked = draft.model_copy(update={"files": _files(folder)})
-        parity = check_parity(Bundle(folder, unchecked), edge)
-        manifest = unchecked.model_copy(update={"parity": parity})
-        (folder / MANIFEST).write_bytes(manifest.to_json())
+        _write_cloud(sides, settings, folder)
+        manifest = write_edge(sides.edge, draft, folder, progress)
     return Exported(
         bundle=Bundle(settings.folder, manifest),
         archive=_write_zip(settings.folder) if settings.zip else None,
@@ -98,35 +78,58 @@ def export_bundle(settings: ExportSettings, progress: Progress = lambda _: None)
     )
 
 
-def _load_weights(model: nn.Module, weights: Path | None) -> list[str]:
-    if weights is None:
-        return []
-    left = load_weights(model, weights)
-    if not left:
-        return []
-    return [f"{weights} has another number of classes: {', '.join(left)} start untrained"]
+def open_for_export(settings: ExportSettings, progress: Progress) -> tuple[Cuttable, list[str]]:
+    """Build the network with its weights; return it with what the user should know.
+
+    Raises ModelError.
+    """
+    progress("building the network")
+    torch.manual_seed(settings.seed)
+    network = open_network(settings.spec.network, trusted_factory=settings.model)
+    notes = [] if settings.weights is None else _load_weights(network, settings.weights)
+    if settings.normalization == "frozen" and settings.weights is None:
+        notes.append(
+            "frozen statistics of an untrained network are no statistics: start from --weights"
+        )
+    return network, notes
 
 
-def _draft_manifest(
-    settings: ExportSettings,
-    model: nn.Module,
-    partitions: Partitions,
-    module_name: str,
-    shape: tuple[int, int, int],
-) -> Manifest:
+def write_edge(edge: EdgeModel, draft: Manifest, folder: Path, progress: Progress) -> Manifest:
+    """Write the device's part and the manifest beside what is in `folder`, if it proves equal.
+
+    Raises ExportError or ParityError.
+    """
+    progress("writing the training artifacts")
+    write_ort_artifacts(
+        copy.deepcopy(edge), draft.input.size, draft.classes.capacity, draft.optimizer, folder
+    )
+    tolerances = write_golden(edge, draft, folder)
+    progress("checking them against PyTorch")
+    unchecked = draft.model_copy(update={"files": _files(folder)})
+    parity = check_parity(Bundle(folder, unchecked), edge, tolerances)
+    manifest = unchecked.model_copy(update={"parity": parity})
+    (folder / MANIFEST).write_bytes(manifest.to_json())
+    return manifest
+
+
+def draft_manifest(settings: ExportSettings, network: Cuttable, sides: Sides) -> Manifest:
+    """Return the manifest of a cut, without files and checks yet."""
+    point = network.point(settings.split)
     return Manifest(
         target=settings.target,
         model=ModelInfo(
             name=settings.model,
             split=settings.split,
-            split_count=len(separation_points(settings.model, model)),
-            split_module=module_name,
-            stem=settings.stem,
-            edge_parameters=parameter_count(partitions.edge),
-            cloud_parameters=parameter_count(partitions.cloud),
+            split_count=len(network.points),
+            split_module=point.name,
+            stem=settings.spec.network.stem,
+            edge_parameters=parameter_count(sides.edge.partition),
+            cloud_parameters=parameter_count(sides.cloud),
+            normalization=settings.spec.network.normalization,
+            bottleneck=settings.bottleneck,
         ),
         input=InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
-        features=FeatureInfo(shape=shape, bits=settings.bits),
+        features=FeatureInfo(shape=sides.feature_shape, bits=settings.bits),
         classes=settings.class_info(),
         optimizer=OptimizerInfo(),
         engine=EngineInfo(
@@ -137,18 +140,19 @@ def _draft_manifest(
     )
 
 
-def _write_cloud(partition: nn.Module, settings: ExportSettings, folder: Path) -> None:
+def _load_weights(network: Cuttable, weights: Path) -> list[str]:
+    left = load_weights(network, weights)
+    if not left:
+        return []
+    return [f"{weights} has another number of classes: {', '.join(left)} start untrained"]
+
+
+def _write_cloud(sides: Sides, settings: ExportSettings, folder: Path) -> None:
     (folder / CLOUD_WEIGHTS).parent.mkdir()
-    weights = {name: value.contiguous() for name, value in partition.state_dict().items()}
+    weights = {name: value.contiguous() for name, value in sides.cloud.state_dict().items()}
     save_file(weights, folder / CLOUD_WEIGHTS)
-    module = CloudModule(
-        network=settings.model,
-        slots=settings.spec.slots,
-        input_size=settings.input_size,
-        stem=settings.spec.stem,
-        split=settings.split,
-    )
-    (folder / CLOUD_MODULE).write_text(module.model_dump_json(indent=2) + "\n")
+    described = describe_cloud(settings.spec)
+    (folder / CLOUD_MODULE).write_text(described.model_dump_json(indent=2) + "\n")
 
 
 def _files(folder: Path) -> dict[str, "object"]:

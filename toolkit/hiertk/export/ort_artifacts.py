@@ -1,23 +1,22 @@
 """Writing ONNX Runtime's training artifacts, with the repairs that release 1.19.2 needs."""
 
 import logging
-import os
+import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
-from hiertk_edge.ort_engine import import_engine
 from hiertk_edge.ort_learner import EVAL_MODEL, OPTIMIZER_MODEL
 from hiertk_protocol.errors import ExportError
 from hiertk_protocol.manifest import OptimizerInfo
 from onnx import numpy_helper
 
+from hiertk.export.ort_rewrites import rewrite_for_ort
 from hiertk.models import EdgeModel
+from hiertk.ort_generate import Request
 
 _OPSET = 17  # 14 to 21 have gradients in this engine, 22 does not
 _READABLE_IR = 8  # the engine reads up to 10, onnx writes newer
@@ -31,42 +30,50 @@ def write_ort_artifacts(
     One training step takes images, class bias and labels, and returns loss, features and logits.
     Raises ExportError if the engine has no gradient for an operator.
     """
-    import_engine()
-    from onnxruntime.training import artifacts, onnxblock
-
     target = folder / "edge"
     target.mkdir()
-    forward = _export_forward(edge, input_size, slots, folder / "forward.onnx")
-    trained = [name for name, _ in edge.named_parameters()]
-    frozen = [name for name, _ in edge.named_buffers() if not name.endswith("num_batches_tracked")]
-    try:
-        with _engine_log_discarded():
-            artifacts.generate_artifacts(
-                forward,
-                requires_grad=trained,
-                frozen_params=frozen,
-                loss=artifacts.LossType.CrossEntropyLoss,
-                loss_input_names=["logits"],
-                additional_output_names=["features", "logits"],
-                optimizer=onnxblock.optim.AdamW(
-                    betas=(optimizer.beta1, optimizer.beta2),
-                    eps=optimizer.epsilon,
-                    weight_decay=optimizer.weight_decay,
-                ),
-                artifact_directory=str(target),
-            )
-    except (RuntimeError, ValueError) as error:
-        raise ExportError(
-            f"ONNX Runtime cannot train this edge partition: {str(error).splitlines()[0]}"
-        ) from error
+    rewrite_for_ort(edge)
+    forward = folder / "forward.onnx"
+    operators = _export_forward(edge, input_size, slots, forward)
+    buffers = [name for name, _ in edge.named_buffers() if not name.endswith("num_batches_tracked")]
+    request = Request(
+        forward=forward,
+        trained=tuple(name for name, _ in edge.named_parameters()),
+        frozen=tuple(buffers),
+        optimizer=optimizer,
+        folder=target,
+    )
+    _generate(request, operators)
+    forward.unlink()
     _repair_eval_model(folder / EVAL_MODEL)
     _repair_optimizer_model(folder / OPTIMIZER_MODEL)
 
 
-def _export_forward(edge: EdgeModel, input_size: int, slots: int, path: Path) -> Any:
-    """Return the forward graph; only the TorchScript exporter gives one that can be differentiated.
+def _generate(request: Request, operators: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hiertk.ort_generate"],
+        input=request.model_dump_json(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    lines = [line for line in done.stderr.splitlines() if "Error: " in line]
+    reason = lines[-1] if lines else f"its gradient builder ended with {done.returncode}"
+    raise ExportError(
+        f"ONNX Runtime cannot train this edge partition: {reason} (operators: "
+        f"{', '.join(operators)})"
+    )
 
-    `path` serves for the moment. Tracing moves the running statistics: they are put back.
+
+def _export_forward(edge: EdgeModel, input_size: int, slots: int, path: Path) -> list[str]:
+    """Write the forward graph; return its operators.
+
+    Only the TorchScript exporter gives a graph that can be differentiated. Its trace moves the
+    running statistics: they are put back. Raises ExportError.
     """
     dynamic = {name: {0: "batch"} for name in ("images", "logits", "features")}
     inputs = (torch.zeros(2, 3, input_size, input_size), torch.zeros(slots))
@@ -74,43 +81,30 @@ def _export_forward(edge: EdgeModel, input_size: int, slots: int, path: Path) ->
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and says so at length
-        torch.onnx.export(
-            edge.train(),
-            inputs,
-            str(path),
-            dynamo=False,
-            opset_version=_OPSET,
-            training=torch.onnx.TrainingMode.TRAINING,
-            do_constant_folding=False,
-            keep_initializers_as_inputs=False,
-            input_names=["images", "class_bias"],
-            output_names=["logits", "features"],
-            dynamic_axes=dynamic,
-        )
+        try:
+            torch.onnx.export(
+                edge.train(),
+                inputs,
+                str(path),
+                dynamo=False,
+                opset_version=_OPSET,
+                training=torch.onnx.TrainingMode.TRAINING,
+                do_constant_folding=False,
+                keep_initializers_as_inputs=False,
+                input_names=["images", "class_bias"],
+                output_names=["logits", "features"],
+                dynamic_axes=dynamic,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            first = str(error).strip().splitlines()[0]
+            raise ExportError(f"an operator has no form in ONNX: {first}") from error
     model: Any = onnx.load(path)
-    path.unlink()
     for initializer in model.graph.initializer:
         if initializer.name in buffers:
             value = numpy_helper.from_array(buffers[initializer.name], initializer.name)
             initializer.CopyFrom(value)
-    return model
-
-
-@contextmanager
-def _engine_log_discarded() -> Iterator[None]:
-    """Discard what the gradient builder logs: it ignores the engine's log level."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(descriptor) for descriptor in (1, 2)]
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            for descriptor in (1, 2):
-                os.dup2(nowhere.fileno(), descriptor)
-            yield
-    finally:
-        for descriptor, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
+    onnx.save(model, path)
+    return sorted({node.op_type for node in model.graph.node})
 
 
 def _repair_eval_model(path: Path) -> None:

@@ -6,6 +6,7 @@ on its own: torch's AdamW, given the engine's gradients, must arrive at the engi
 """
 
 import copy
+import math
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,15 +19,13 @@ from hiertk_protocol.manifest import ParityCheck
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from hiertk.export.golden import adamw
+from hiertk.export.optimizer import adamw
+from hiertk.export.rounding import Tolerances
 from hiertk.models import EdgeModel
 
-# Rounding moves single values across ReLU's kink, which turns their gradient on or off: correct
-# exports were seen up to 2.5e-3, a wrong operator gives 0.1 and more.
-GRADIENT_TOLERANCE = 1e-2
 UPDATE_TOLERANCE = 1e-5
-STATISTIC_TOLERANCE = 1e-4
-_SMALL_GRADIENT = 1e-4  # rounding is measured against this where a gradient is zero by nature
+_SMALL_GRADIENT = 1e-4
+_ROUNDING_OF_ALL = 1e-2  # what a gradient that is zero by nature may reach of all gradients' norm
 
 
 @runtime_checkable
@@ -42,7 +41,9 @@ class InspectableLearner(Protocol):
     def parameters(self) -> dict[str, Float32Array]: ...
 
 
-def check_parity(bundle: Bundle, edge: EdgeModel) -> tuple[ParityCheck, ...]:
+def check_parity(
+    bundle: Bundle, edge: EdgeModel, tolerances: Tolerances
+) -> tuple[ParityCheck, ...]:
     """Compare an exported bundle with its reference `edge`, which holds the exported weights.
 
     Raises ParityError, naming the tensor that differs most.
@@ -52,13 +53,17 @@ def check_parity(bundle: Bundle, edge: EdgeModel) -> tuple[ParityCheck, ...]:
     checks = compare_steps(learner, golden)
     apart = open_learner(bundle)
     assert isinstance(apart, InspectableLearner)
-    checks += check_one_step(apart, copy.deepcopy(edge), golden, bundle)
+    checks += check_one_step(apart, copy.deepcopy(edge), golden, bundle, tolerances)
     require(checks)
     return tuple(checks)
 
 
 def check_one_step(
-    learner: InspectableLearner, edge: EdgeModel, golden: GoldenSteps, bundle: Bundle
+    learner: InspectableLearner,
+    edge: EdgeModel,
+    golden: GoldenSteps,
+    bundle: Bundle,
+    tolerances: Tolerances,
 ) -> list[ParityCheck]:
     """Compare gradients, updated parameters and running statistics of one step, by name."""
     manifest = bundle.manifest
@@ -72,17 +77,12 @@ def check_one_step(
     counts = count_values(edge.train())
     logits, _ = edge(torch.from_numpy(golden.images[0]), torch.from_numpy(manifest.classes.bias()))
     cross_entropy(logits, torch.from_numpy(golden.labels[0])).backward()  # type: ignore[no-untyped-call]
-    wanted = {name: value.grad for name, value in edge.named_parameters()}
-    checks = [
-        worst_of(
-            "gradients",
-            [
-                compare_gradient(name, gradients[name], gradient.numpy())
-                for name, gradient in wanted.items()
-                if gradient is not None
-            ],
-        )
-    ]
+    wanted = {
+        name: value.grad.numpy()
+        for name, value in edge.named_parameters()
+        if value.grad is not None
+    }
+    checks = [compare_gradients(gradients, wanted, tolerances)]
 
     for name, parameter in edge.named_parameters():
         parameter.grad = torch.from_numpy(gradients[name])
@@ -96,7 +96,7 @@ def check_one_step(
             ],
         )
     )
-    checks += check_statistics(before, after, edge, counts)
+    checks += check_statistics(before, after, edge, counts, tolerances)
     return checks
 
 
@@ -131,6 +131,7 @@ def check_statistics(
     after: dict[str, Float32Array],
     edge: EdgeModel,
     counts: dict[str, int],
+    tolerances: Tolerances,
 ) -> list[ParityCheck]:
     """Compare running means and variances, by name.
 
@@ -144,21 +145,29 @@ def check_statistics(
         assert layer.running_mean is not None
         assert layer.running_var is not None
         mean = f"{name}.running_mean"
-        checks.append(compare(mean, after[mean], layer.running_mean.numpy(), STATISTIC_TOLERANCE))
+        checks.append(compare(mean, after[mean], layer.running_mean.numpy(), tolerances.features))
         variance = f"{name}.running_var"
         kept = (1 - (layer.momentum or 0)) * before[variance]
         wanted = kept + (layer.running_var.numpy() - kept) * np.float32((count - 1) / count)
-        checks.append(compare(variance, after[variance], wanted, STATISTIC_TOLERANCE))
+        checks.append(compare(variance, after[variance], wanted, tolerances.features))
     return [worst_of("running statistics", checks)] if checks else []
 
 
-def compare_gradient(name: str, got: Float32Array, wanted: Float32Array) -> ParityCheck:
-    """Return the norm of the difference, relative to the norm of the reference's gradient."""
-    if got.shape != wanted.shape:
-        raise ParityError(f"gradient of {name}: shape {got.shape}, not {wanted.shape}")
-    scale = max(float(np.linalg.norm(wanted)), _SMALL_GRADIENT)
-    worst = float(np.linalg.norm(got - wanted)) / scale
-    return ParityCheck(what=name, worst=finite(worst), tolerance=GRADIENT_TOLERANCE)
+def compare_gradients(
+    got: dict[str, Float32Array], wanted: dict[str, Float32Array], tolerances: Tolerances
+) -> ParityCheck:
+    """Return the worst tensor's norm of the difference, relative to its reference's norm."""
+    total = math.hypot(*(float(np.linalg.norm(value)) for value in wanted.values()))
+    checks = []
+    for name, value in wanted.items():
+        if got[name].shape != value.shape:
+            raise ParityError(f"gradient of {name}: shape {got[name].shape}, not {value.shape}")
+        scale = max(float(np.linalg.norm(value)), _SMALL_GRADIENT)
+        if name in tolerances.zero_gradients:
+            scale = max(scale, _ROUNDING_OF_ALL * total / tolerances.gradient)
+        worst = finite(float(np.linalg.norm(got[name] - value)) / scale)
+        checks.append(ParityCheck(what=name, worst=worst, tolerance=tolerances.gradient))
+    return worst_of("gradients", checks)
 
 
 def worst_of(what: str, checks: list[ParityCheck]) -> ParityCheck:

@@ -1,21 +1,32 @@
 """What can be chosen at export, and what is chosen where the user says nothing."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.manifest import MAX_CLASSES, Backend, ClassInfo, Target
+from hiertk_protocol.manifest import (
+    MAX_CLASSES,
+    Backend,
+    ClassInfo,
+    Normalization,
+    Stem,
+    Target,
+)
 from pydantic import ValidationError
 
-from hiertk.models import NetworkSpec, Stem
+from hiertk.models import CutSpec, NetworkSpec
 
 _SPARE_SLOTS_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """One export. out: None for `{model}-split{split}-{target}` in the current folder."""
+    """One export. out: None for `{model}-split{split}-{target}` in the current folder.
+
+    model: a name of hiertk.models, of which `package.module:factory` is trusted and run.
+    """
 
     model: str
     split: int
@@ -27,6 +38,8 @@ class ExportSettings:
     batch_size: int = 32
     bits: int = 4
     stem: str = "torchvision"
+    normalization: str = "batch"
+    bottleneck: int | None = None
     weights: Path | None = None
     out: Path | None = None
     zip: bool = False
@@ -36,13 +49,19 @@ class ExportSettings:
     @property
     def folder(self) -> Path:
         """Where the bundle goes."""
-        return self.out or Path(f"{self.model}-split{self.split}-{self.target}")
+        return self.out or Path(f"{file_name(self.model)}-split{self.split}-{self.target}")
 
     @property
-    def spec(self) -> NetworkSpec:
-        """The network to build."""
-        stem: Stem = "3x3" if self.stem == "3x3" else "torchvision"
-        return NetworkSpec(self.model, self.class_info().capacity, self.input_size, stem)
+    def spec(self) -> CutSpec:
+        """The network to build, and where to cut it."""
+        network = NetworkSpec(
+            name=self.model,
+            slots=self.class_info().capacity,
+            input_size=self.input_size,
+            stem=cast("Stem", self.stem),
+            normalization=cast("Normalization", self.normalization),
+        )
+        return CutSpec(network, self.split, self.bottleneck)
 
     def class_info(self) -> ClassInfo:
         """Return names and slots; without a capacity, some slots are left for new classes."""
@@ -59,6 +78,7 @@ class ExportSettings:
         _check_choice("--target", self.target, get_args(Target))
         _check_choice("--backend", self.backend, get_args(Backend))
         _check_choice("--stem", self.stem, get_args(Stem))
+        _check_choice("--normalization", self.normalization, get_args(Normalization))
         if self.target == "rpi" or self.backend != "onnxruntime":
             raise ConfigError(
                 f"target {self.target} with backend {self.backend} comes with a later version: "
@@ -75,6 +95,11 @@ class ExportSettings:
                 f"{self.folder} exists: choose another folder with --out, or --force to replace it"
             )
         self.class_info()
+
+
+def file_name(model: str) -> str:
+    """Return a network's name as part of a file's name."""
+    return re.sub(r"[:.]+", "-", model)
 
 
 def parse_classes(text: str) -> tuple[str, ...]:

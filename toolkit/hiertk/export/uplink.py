@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from hiertk_protocol.manifest import Manifest
-from torch import nn
 
-from hiertk.models import cut, separation_points
-from hiertk.models.networks import feature_shape
+from hiertk.models import Cuttable
 
 
 @dataclass(frozen=True)
@@ -27,33 +25,33 @@ def uplink(manifest: Manifest) -> Uplink:
     return Uplink(manifest.features.packed_bytes, manifest.input.raw_bytes)
 
 
-def advise(model: nn.Module, manifest: Manifest) -> str | None:
+def advise(network: Cuttable, manifest: Manifest) -> list[str]:
     """Return a warning with the nearest choices that send less than the image, if it is needed."""
     now = uplink(manifest)
     if now.pays:
-        return None
+        return []
     choices = []
     if manifest.features.bits == 8 and (manifest.features.values + 1) // 2 < now.raw_bytes:
         choices.append(f"--bits 4 ({(manifest.features.values + 1) // 2} bytes)")
-    nearest = _nearest_smaller_split(model, manifest)
+    nearest = _nearest_smaller_split(network, manifest)
     if nearest is not None:
         split, size = nearest
         choices.append(f"--split {split} ({size} bytes)")
     smaller = " or ".join(choices)
-    return (
+    return [
         f"features take {now.feature_bytes} bytes a sample before compression, more than the raw "
         f"image's {now.raw_bytes}: "
         + (f"take {smaller}" if smaller else "no cut of this network sends less at these bits")
-    )
+    ]
 
 
-def _nearest_smaller_split(model: nn.Module, manifest: Manifest) -> tuple[int, int] | None:
+def _nearest_smaller_split(network: Cuttable, manifest: Manifest) -> tuple[int, int] | None:
     """Return the nearest separation point that sends less than the image, and its bytes."""
     found = []
-    for split, module in enumerate(separation_points(manifest.model.name, model), start=1):
-        channels, height, width = feature_shape(cut(model, module).edge, manifest.input.size)
-        values = channels * height * width
+    for point in network.points:
+        channels, height, width = point.feature_shape
+        values = (manifest.model.bottleneck or channels) * height * width
         size = values if manifest.features.bits == 8 else (values + 1) // 2
         if size < manifest.input.raw_bytes:
-            found.append((abs(split - manifest.model.split), split, size))
+            found.append((abs(point.number - manifest.model.split), point.number, size))
     return min(found)[1:] if found else None

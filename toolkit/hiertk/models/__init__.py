@@ -1,34 +1,29 @@
-"""Networks, their separation points, and the two partitions of a cut."""
+"""Networks, their separation points, and the two sides of a cut."""
 
-from hiertk.models.cut import Partitions, cut
+from hiertk.models.cut import Cuttable, Partitions
 from hiertk.models.early_exit import EdgeModel
-from hiertk.models.networks import (
-    NETWORKS,
-    NetworkSpec,
-    Stem,
-    build,
-    load_weights,
-    separation_point,
-    separation_points,
-)
-from hiertk.models.rebuild import (
-    CloudModule,
-    cloud_module,
-    load_cloud_partition,
-)
+from hiertk.models.networks import NETWORKS, NetworkSpec, build, parameter_count
+from hiertk.models.points import SeparationPoint
+from hiertk.models.rebuild import CloudModule, cloud_module, describe_cloud, load_cloud_partition
+from hiertk.models.sides import CutSpec, Sides, both_sides, open_network
+from hiertk.models.weights import load_weights
 
 __all__ = [
     "NETWORKS",
     "CloudModule",
+    "CutSpec",
+    "Cuttable",
     "EdgeModel",
     "NetworkSpec",
     "Partitions",
-    "Stem",
+    "SeparationPoint",
+    "Sides",
+    "both_sides",
     "build",
     "cloud_module",
-    "cut",
+    "describe_cloud",
     "load_cloud_partition",
     "load_weights",
-    "separation_point",
-    "separation_points",
+    "open_network",
+    "parameter_count",
 ]

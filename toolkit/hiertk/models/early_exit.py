@@ -1,11 +1,13 @@
-"""The early exit: global average pool and a linear layer over the class slots."""
+"""What trains on a device: the edge partition with its early exit."""
+
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 
 
 class EdgeModel(nn.Module):
-    """What trains on a device: the edge partition with its early exit.
+    """The edge partition and its early exit: global average pool, linear layer over the slots.
 
     forward: images (N, 3, S, S) float32 and class bias (class slots,) float32 ->
     logits (N, class slots), features (N, C, H, W). The bias closes slots that have no class.
@@ -20,3 +22,16 @@ class EdgeModel(nn.Module):
         features = self.partition(images)
         pooled = torch.mean(features, dim=(2, 3))
         return self.exit(pooled) + class_bias, features
+
+
+def without_dropout(partition: nn.Module) -> nn.Module:
+    """Return an edge partition whose step is reproducible: dropout replaced by nothing."""
+    for name, module in list(partition.named_modules()):
+        if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001  # their one base class
+            partition.set_submodule(name, nn.Identity())
+    return partition
+
+
+def narrowed(partition: nn.Module, narrowing: nn.Module) -> nn.Module:
+    """Return an edge partition that ends with a bottleneck's narrowing."""
+    return nn.Sequential(OrderedDict(partition=partition, narrowing=narrowing))

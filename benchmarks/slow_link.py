@@ -1,0 +1,136 @@
+"""A slow link between a device and a broker on one machine.
+
+With root: two network namespaces, joined by a pair of virtual interfaces with the kernel's token
+bucket on the device's side, which counts every byte of every packet. Without: our own proxy, which
+counts what TCP carries.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiertk.brokers import find_mosquitto, installed_broker, mosquitto_settings
+from hiertk.link import ShapedLink
+
+_DEVICE_ADDRESS, _CLOUD_ADDRESS = "10.77.0.1", "10.77.0.2"
+_PORT = 1883
+_START_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class SlowLink:
+    """Where processes run, and where they find the broker.
+
+    efficiency: what of the rate is left for what TCP carries.
+    """
+
+    kind: str
+    device_prefix: list[str]
+    cloud_prefix: list[str]
+    device_broker: str
+    cloud_broker: str
+    efficiency: float
+
+
+def has_namespaces() -> bool:
+    """Return whether this process may make network namespaces, and Mosquitto is installed."""
+    if os.geteuid() != 0 or not shutil.which("tc") or find_mosquitto() is None:
+        return False
+    name = f"hiertk-probe-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
+    if made.returncode == 0:
+        _run("ip", "netns", "del", name)
+    return made.returncode == 0
+
+
+@contextmanager
+def slow_link(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
+    """Yield a broker behind a link of this rate, from the device to the cloud."""
+    folder.mkdir(parents=True)
+    if has_namespaces():
+        with _namespaces(folder, bits_per_s) as link:
+            yield link
+        return
+    with (
+        installed_broker(folder) as broker,
+        ShapedLink(broker.url, up_bits_per_s=bits_per_s) as proxy,
+    ):
+        yield SlowLink("proxy", [], [], proxy.url, broker.url, efficiency=1.0)
+
+
+@contextmanager
+def _namespaces(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
+    device, cloud = (f"hiertk-{side}-{os.getpid()}" for side in ("device", "cloud"))
+    inside = ["ip", "netns", "exec"]
+    try:
+        for name in (device, cloud):
+            _run("ip", "netns", "add", name)
+            _run("ip", "-n", name, "link", "set", "lo", "up")
+        _run(
+            *("ip", "link", "add", "up", "netns", device),
+            *("type", "veth", "peer", "name", "down", "netns", cloud),
+        )
+        for name, interface, address in (
+            (device, "up", _DEVICE_ADDRESS),
+            (cloud, "down", _CLOUD_ADDRESS),
+        ):
+            _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", interface)
+            _run("ip", "-n", name, "link", "set", interface, "up")
+        rate = f"{bits_per_s:.0f}bit"
+        _run(
+            *("tc", "-n", device, "qdisc", "add", "dev", "up", "root"),
+            *("tbf", "rate", rate, "burst", "16kb", "latency", "300ms"),
+        )
+        with _mosquitto(folder, [*inside, cloud]):
+            yield SlowLink(
+                kind="namespaces",
+                device_prefix=[*inside, device],
+                cloud_prefix=[*inside, cloud],
+                device_broker=f"mqtt://{_CLOUD_ADDRESS}:{_PORT}",
+                cloud_broker=f"mqtt://127.0.0.1:{_PORT}",
+                efficiency=0.95,
+            )
+    finally:
+        for name in (device, cloud):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@contextmanager
+def _mosquitto(folder: Path, prefix: list[str]) -> Iterator[None]:
+    """Run Mosquitto with the product's own settings, but for every address of its namespace."""
+    config = folder / "mosquitto.conf"
+    config.write_text(mosquitto_settings("0.0.0.0", _PORT))  # noqa: S104
+    program = find_mosquitto()
+    assert program is not None
+    with (folder / "mosquitto.log").open("wb") as log:
+        process = subprocess.Popen([*prefix, program, "-c", str(config)], stdout=log, stderr=log)
+    try:
+        _wait_for_port(prefix)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for_port(prefix: list[str]) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    probe = f"import socket; socket.create_connection(('127.0.0.1', {_PORT}), 1)"
+    while True:
+        tried = subprocess.run(
+            [*prefix, sys.executable, "-c", probe], capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError("mosquitto does not start in its namespace")
+        time.sleep(0.1)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)

@@ -1,0 +1,1 @@
+"""The commands of `hiertk`, one module each; what is heavy is imported when a command runs."""

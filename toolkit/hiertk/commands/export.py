@@ -1,0 +1,195 @@
+"""`hiertk export`."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from sys import stderr
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from hiertk_protocol.errors import ConfigError
+
+from hiertk.commands.options import Bottleneck, Debug, InputSize, Json, Normalization, Stem
+
+if TYPE_CHECKING:
+    from hiertk.export import ExportSettings
+
+
+def export(
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A name that `hiertk models` lists, timm:NAME, or your own package.module:factory."
+        ),
+    ],
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Separation point, from 1 (the first block). auto: the planner's choice for "
+            "--uplink. Several (1,3,5) or all: a profiling bundle for hiertk-edge profile."
+        ),
+    ],
+    target: Annotated[str, typer.Option(help="linux or android.")],
+    backend: Annotated[str, typer.Option(help="What trains on the device.")] = "onnxruntime",
+    classes: Annotated[
+        str, typer.Option(help="A number, names with commas between, or a file with one a line.")
+    ] = "10",
+    class_capacity: Annotated[
+        int | None,
+        typer.Option(
+            help="Slots for classes, free ones included. Default: the next multiple of 16."
+        ),
+    ] = None,
+    input_size: InputSize = 32,
+    batch_size: Annotated[int, typer.Option(help="Images per step on the device.")] = 32,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Bits per feature value on the wire: 8 or 4. [default: 4]"),
+    ] = None,
+    stem: Stem = "torchvision",
+    normalization: Normalization = "batch",
+    bottleneck: Bottleneck = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Start from these weights (safetensors, the network's own names)."),
+    ] = None,
+    uplink: Annotated[
+        str | None, typer.Option(help="With --split auto: the link's rate, such as 1.1mbit.")
+    ] = None,
+    rtt: Annotated[str, typer.Option(help="With --split auto: the link's round trip.")] = "60ms",
+    edge_profile: Annotated[
+        Path | None, typer.Option(help="With --split auto: the device's profile.")
+    ] = None,
+    cloud_profile: Annotated[
+        Path | None, typer.Option(help="With --split auto: the cloud's profile.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write. Default: MODEL-splitSPLIT-TARGET.")
+    ] = None,
+    zip_: Annotated[bool, typer.Option("--zip", help="Write the bundle as one zip, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Cut a network and write the bundle that devices and the cloud start from.
+
+    Every export trains its first steps through the device's own engine and compares features,
+    losses, every gradient and every updated parameter with PyTorch; if they differ, nothing is
+    written.
+
+    Example: hiertk export --model resnet18 --split 2 --target android
+    """
+    from hiertk.export import ExportSettings, parse_classes, parse_splits
+
+    settings = ExportSettings(
+        model=model,
+        split=1,
+        target=target,
+        classes=parse_classes(classes),
+        backend=backend,
+        class_capacity=class_capacity,
+        input_size=input_size,
+        batch_size=batch_size,
+        bits=4 if bits is None else bits,
+        stem=stem,
+        normalization=normalization,
+        bottleneck=bottleneck,
+        weights=weights,
+        out=out,
+        zip=zip_,
+        force=force,
+        seed=seed,
+    )
+    if split == "auto":
+        auto = _AutoSplit(uplink, rtt, bits, edge_profile, cloud_profile)
+        settings = _planned(settings, auto)
+    elif uplink is not None:
+        raise ConfigError("--uplink is for --split auto; this export names its separation point")
+    else:
+        splits = parse_splits(split)
+        if splits is None or len(splits) > 1:
+            _export_cuts(settings, splits, as_json=json_)
+            return
+        settings = replace(settings, split=splits[0])
+    _export_one(settings, as_json=json_)
+
+
+@dataclass(frozen=True)
+class _AutoSplit:
+    """What --split auto goes by."""
+
+    uplink: str | None
+    rtt: str
+    bits: int | None
+    edge_profile: Path | None
+    cloud_profile: Path | None
+
+
+def _planned(settings: "ExportSettings", auto: _AutoSplit) -> "ExportSettings":
+    """Take the planner's separation point and bits."""
+    from hiertk.planner.link_flags import read_link
+    from hiertk.planner.plan import choose_split
+    from hiertk.planner.settings import PlanSettings
+
+    plan = PlanSettings(
+        model=settings.model,
+        link=read_link(auto.uplink or "", rtt=auto.rtt),
+        input_size=settings.input_size,
+        stem=settings.stem,
+        normalization=settings.normalization,
+        bottleneck=settings.bottleneck,
+        slots=settings.class_info().capacity,
+        backend=settings.backend,
+        batch_size=settings.batch_size,
+        bits=auto.bits,
+        edge_profile=auto.edge_profile,
+        cloud_profile=auto.cloud_profile,
+    )
+    split, bits = choose_split(plan)
+    print(f"The plan for {auto.uplink} takes separation point {split} at {bits} bits.", file=stderr)
+    return replace(settings, split=split, bits=bits)
+
+
+def _export_one(settings: "ExportSettings", *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from hiertk import inspection
+    from hiertk.export import export_bundle
+
+    with Console(stderr=True).status("exporting") as status:
+        done = export_bundle(settings, status.update)
+    if as_json:
+        archive = str(done.archive) if done.archive else None
+        content = inspection.as_json(done.bundle)
+        print(json.dumps(content | {"zip": archive, "notes": list(done.notes)}))
+        return
+    inspection.print_manifest(done.bundle)
+    for note in done.notes:
+        print(f"Warning: {note}")
+    print(f"Wrote {done.bundle.folder}{f' and {done.archive}' if done.archive else ''}")
+
+
+def _export_cuts(
+    settings: "ExportSettings", splits: tuple[int, ...] | None, *, as_json: bool
+) -> None:
+    from rich.console import Console
+
+    from hiertk.export import export_cuts
+    from hiertk.export.settings import file_name
+
+    default = Path(f"{file_name(settings.model)}-cuts-{settings.target}")
+    settings = replace(settings, out=settings.out or default)
+    if settings.zip:
+        raise ConfigError("--zip: a profiling bundle is a folder; pack it as you like")
+    with Console(stderr=True).status("exporting") as status:
+        done = export_cuts(settings, splits, status.update)
+    if as_json:
+        content = {"folder": str(done.folder), "splits": done.splits, "left_out": done.left_out}
+        print(json.dumps(content))
+        return
+    for split, reason in done.left_out.items():
+        print(f"Left out separation point {split}: {reason}")
+    print(f"Wrote {done.folder} with separation points {', '.join(map(str, done.splits))}")
+    print(f"Measure it on a device: hiertk-edge profile --bundle {done.folder} --out FILE.toml")

@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle: a folder, or a zip of one.")]
+InputSize = Annotated[int, typer.Option(help="Height and width of the input, pixels.")]
+Stem = Annotated[
+    str, typer.Option(help="First layers: torchvision's own, or 3x3 (no early downsampling).")
+]
+Normalization = Annotated[
+    str,
+    typer.Option(
+        help="batch: statistics of each batch, trained. frozen: as in --weights. group: group "
+        "normalization instead."
+    ),
+]
+Bottleneck = Annotated[
+    int | None,
+    typer.Option(help="Narrow the features to this many channels before the exit and the link."),
+]
