@@ -17,7 +17,17 @@ from hiertk_protocol.errors import ConfigError
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, prediction
+from benchmarks import (
+    bottleneck,
+    cloud,
+    codec,
+    edge_memory,
+    edge_step,
+    export,
+    overlap,
+    plan,
+    prediction,
+)
 from benchmarks.figures import Figure
 from benchmarks.machine import this_machine
 from benchmarks.page import write_page
@@ -30,6 +40,7 @@ BENCHMARKS = {
     "codec": codec,
     "cloud": cloud,
     "overlap": overlap,
+    "plan": plan,
     "prediction": prediction,
     "export": export,
     "bottleneck": bottleneck,

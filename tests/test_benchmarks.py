@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 from hiertk_protocol.bundle import Bundle
 
-from benchmarks import bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, prediction
+from benchmarks import (
+    bottleneck,
+    cloud,
+    codec,
+    edge_memory,
+    edge_step,
+    export,
+    overlap,
+    plan,
+    prediction,
+)
 from benchmarks.figures import Figure, at_least, at_most, interleave
 from benchmarks.machine import this_machine
 from benchmarks.page import write_page
@@ -14,7 +24,8 @@ from benchmarks.workplace import Workplace
 
 
 @pytest.mark.parametrize(
-    "benchmark", [bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, prediction]
+    "benchmark",
+    [bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, plan, prediction],
 )
 def test_each_benchmark_gives_figures(
     benchmark: object, resnet18_bundle: Bundle, tmp_path: Path

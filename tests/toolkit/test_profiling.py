@@ -130,7 +130,7 @@ def test_as_cloud_the_whole_network_and_each_partition_are_measured(
     [
         ("--role phone", ConfigError, "--role phone: choose from edge, cloud"),
         ("--role cloud --splits 99", ModelError, "separation points 1 to 8, not 99"),
-        ("--role edge --splits one", ConfigError, "one: give a number"),
+        ("--role edge --splits one", ConfigError, "separation points 'one': give a number"),
         ("--role edge --data nothing", ConfigError, "unknown data set 'nothing'"),
         ("--role edge --normalization none", ConfigError, "--normalization none: choose from"),
     ],
