@@ -19,6 +19,7 @@ from hiertk.brokers import find_mosquitto, installed_broker, mosquitto_settings
 from hiertk.link import ShapedLink
 
 _DEVICE_ADDRESS, _CLOUD_ADDRESS = "10.77.0.1", "10.77.0.2"
+_DEVICE_END, _CLOUD_END = "hk-device", "hk-cloud"
 _PORT = 1883
 _START_TIMEOUT_S = 10.0
 
@@ -39,14 +40,22 @@ class SlowLink:
 
 
 def has_namespaces() -> bool:
-    """Return whether this process may make network namespaces, and Mosquitto is installed."""
+    """Return whether this process may make and shape network namespaces, and has Mosquitto."""
     if os.geteuid() != 0 or not shutil.which("tc") or find_mosquitto() is None:
         return False
     name = f"hiertk-probe-{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
-    if made.returncode == 0:
-        _run("ip", "netns", "del", name)
-    return made.returncode == 0
+    attempts = (
+        ("ip", "netns", "add", name),
+        ("ip", "-n", name, "link", "add", "one", "type", "veth", "peer", "name", "two"),
+        ("tc", "-n", name, *_shaping("one", 1e6)),
+    )
+    try:
+        return all(
+            subprocess.run(command, capture_output=True, check=False).returncode == 0
+            for command in attempts
+        )
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
 @contextmanager
@@ -73,20 +82,16 @@ def _namespaces(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
             _run("ip", "netns", "add", name)
             _run("ip", "-n", name, "link", "set", "lo", "up")
         _run(
-            *("ip", "link", "add", "up", "netns", device),
-            *("type", "veth", "peer", "name", "down", "netns", cloud),
+            *("ip", "link", "add", _DEVICE_END, "netns", device),
+            *("type", "veth", "peer", "name", _CLOUD_END, "netns", cloud),
         )
         for name, interface, address in (
-            (device, "up", _DEVICE_ADDRESS),
-            (cloud, "down", _CLOUD_ADDRESS),
+            (device, _DEVICE_END, _DEVICE_ADDRESS),
+            (cloud, _CLOUD_END, _CLOUD_ADDRESS),
         ):
             _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", interface)
             _run("ip", "-n", name, "link", "set", interface, "up")
-        rate = f"{bits_per_s:.0f}bit"
-        _run(
-            *("tc", "-n", device, "qdisc", "add", "dev", "up", "root"),
-            *("tbf", "rate", rate, "burst", "16kb", "latency", "300ms"),
-        )
+        _run("tc", "-n", device, *_shaping(_DEVICE_END, bits_per_s))
         with _mosquitto(folder, [*inside, cloud]):
             yield SlowLink(
                 kind="namespaces",
@@ -130,6 +135,11 @@ def _wait_for_port(prefix: list[str]) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError("mosquitto does not start in its namespace")
         time.sleep(0.1)
+
+
+def _shaping(interface: str, bits_per_s: float) -> tuple[str, ...]:
+    bucket = ("tbf", "rate", f"{bits_per_s:.0f}bit", "burst", "16kb", "latency", "300ms")
+    return ("qdisc", "add", "dev", interface, "root", *bucket)
 
 
 def _run(*command: str) -> None:
