@@ -9,18 +9,21 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench proto clean
+.PHONY: help setup demo test test-slow check format bench proto clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/dev.done  ## Install everything for development into .venv
 
 demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices, real images
 	$(BIN)/hiertk demo $(DEMO)
 
-test: $(VENV)/dev.done  ## Run every test (HIERTK_NO_SKIPS=1: a skipped test fails)
-	$(BIN)/python -m pytest $(PYTEST)
+test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fails)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, with little to measure
+	$(BIN)/python -m pytest -m slow $(PYTEST)
 
 check: $(VENV)/dev.done  ## Lint, check formatting and types
 	$(BIN)/ruff check $(FILES)

@@ -23,6 +23,7 @@ from benchmarks.results import Result, Results, read_results, write_results
 from benchmarks.workplace import Workplace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "benchmark",
     [bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, plan, prediction],
