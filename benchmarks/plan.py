@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-from dataclasses import replace
 
 from hiertk.planner.plan import make_plan
 from hiertk.planner.prediction import Scenario, predict
@@ -18,7 +17,9 @@ TITLE = "Planning"
 HOW = """\
 `hiertk plan` as a user types it, a new process each time, with the shipped profiles of VGG-16 at
 32x32 (13 separation points, the most of those that are shipped, each at 8 and 4 bits), imports and
-table included. The selection alone: the runtime model over all points and bits, and the choice."""
+tables included. The selection alone: the runtime model over all points and bits, and the choice.
+Predicted reductions rest on the shipped profiles: hierarchical training in a pipeline against full
+cloud in a pipeline. Their targets are the paper's figures, of other images and machines."""
 
 _RUNS = {"tiny": 1, "quick": 3, "full": 7}
 _MODEL = "vgg16"
@@ -53,19 +54,24 @@ def measure(place: Workplace) -> list[Figure]:
 
 
 def _reductions() -> list[Figure]:
-    """Return what the shipped profiles predict beside what the paper reports."""
+    """Return what the shipped profiles predict beside what the paper reports.
+
+    Without replay as with it: the paper has none, and full cloud here has none.
+    """
     figures = []
     for model, size, reported in (("resnet18", 64, 81), ("vgg16", 32, 29)):
-        settings = PlanSettings(model=model, link=Link(1.1e6, 1.1e6, 0.06), input_size=size)
-        for bits in (None, 8):
-            chosen = make_plan(replace(settings, bits=bits)).chosen
+        for replay in (0, 1):
+            settings = PlanSettings(
+                model=model, link=Link(1.1e6, 1.1e6, 0.06), input_size=size, replay=replay
+            )
+            chosen = make_plan(settings).chosen
             figures.append(
                 Figure(
-                    what=f"predicted reduction, {model}, {size}x{size}, 1.1 Mbit/s, separation "
-                    f"point {chosen.cut.split}, {chosen.bits} bits; the paper's is {reported} %",
+                    what=f"predicted reduction, {model}, {size}x{size}, 1.1 Mbit/s, replay "
+                    f"{replay}: separation point {chosen.cut.split}, {chosen.bits} bits",
                     unit="%",
                     samples=(chosen.reduction_percent,),
-                    target=at_least(reported) if bits is None else None,
+                    target=at_least(reported) if replay == 0 else None,
                 )
             )
     return figures

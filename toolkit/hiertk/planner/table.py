@@ -1,4 +1,7 @@
-"""A plan as a table: one line per separation point, at its better bits."""
+"""A plan as a table: a line per separation point, at its better bits.
+
+Two of them, so that each fits 80 columns: what is sent and held, and what it takes.
+"""
 
 from itertools import groupby
 
@@ -12,17 +15,15 @@ from hiertk.planner.prediction import Prediction
 from hiertk.planner.selection import fastest
 from hiertk.planner.words import link_text, sources, summary
 
-_PIPE_WIDTH = 132  # where nobody says how wide the screen is
+_LEGEND = "> the choice; * the part that sets the time; ! a limit forbids the point"
 
 
 def print_plan(plan: Plan) -> None:
-    """Print the table, the profiles behind it and what follows."""
+    """Print what is sent, what it takes, the profiles behind it and what follows."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_WIDTH)
-    console.print(_table(plan))
+    console.print(_sizes(plan), _times(plan), sep="\n")
     for line in [
-        "> the choice; * the part that sets the time; ! a limit forbids the point",
+        _LEGEND,
         *sources(plan),
         *(f"Warning: {warning}" for warning in plan.warnings),
         "",
@@ -42,55 +43,72 @@ def better_bits(plan: Plan) -> list[PlannedPoint]:
     return rows
 
 
-def _table(plan: Plan) -> Table:
+def _sizes(plan: Plan) -> Table:
     settings = plan.settings
-    table = Table(
-        title=(
-            f"{settings.model}, {settings.stem} stem, {settings.input_size}x{settings.input_size}, "
-            f"batch {settings.batch_size}: {link_text(plan)}"
-        ),
-        title_justify="left",
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    for name in ("point", "after", "features"):
-        table.add_column(name, overflow="fold")
-    for name in (
-        "bits", "bytes\nper sample", "of raw", "edge\nparams", "edge\nmemory", "edge\nms",
-        "link\nms", "cloud\nms", "time\nms", "full\ncloud ms", "split\nlearning", "reduction",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
-    if any(point.accuracy is not None for point in plan.points):
-        table.add_column("accuracy", justify="right")
+    table = _table(
+        f"{settings.model}, {settings.stem} stem, {settings.input_size}x{settings.input_size}, "
+        f"batch {settings.batch_size}",
+        "bits", "B/sample", "of raw", "edge\nparams", "edge\nmemory",
+        texts=("point", "after", "features"),
+    )  # fmt: skip
     for point in better_bits(plan):
-        is_chosen = point.prediction is plan.chosen
-        table.add_row(*_cells(plan, point), style="bold" if is_chosen else None)
+        one = point.prediction
+        table.add_row(
+            _place(plan, point),
+            one.cut.module,
+            "x".join(map(str, one.cut.feature_shape)),
+            str(one.bits),
+            f"{one.feature_bytes:,.0f}",
+            f"{one.feature_bytes / plan.raw_bytes:.0%}",
+            count_text(one.cut.edge_parameters),
+            size_text(one.peak_memory_bytes),
+            style=_style(plan, point),
+        )
     return table
 
 
-def _cells(plan: Plan, point: PlannedPoint) -> list[str]:
-    one = point.prediction
-    mark = ">" if one is plan.chosen else "!" if point.why_not else " "
-    cells = [
-        f"{mark} {one.cut.split}",
-        one.cut.module,
-        "x".join(map(str, one.cut.feature_shape)),
-        str(one.bits),
-        f"{one.feature_bytes:,.0f}",
-        f"{one.feature_bytes / plan.raw_bytes:.0%}",
-        count_text(one.cut.edge_parameters),
-        size_text(one.peak_memory_bytes),
-        _part(one, "edge", one.hierarchical.edge.busy_s),
-        _part(one, "link", one.hierarchical.link.busy_s),
-        _part(one, "cloud", one.hierarchical.cloud.busy_s),
-        ms_text(one.seconds),
-        ms_text(plan.full_cloud.pipeline_s),
-        ms_text(one.split_learning.total_s),
-        f"{one.reduction_percent:.1f} %",
-    ]
-    if point.accuracy is not None:
-        cells.append(f"{point.accuracy:.1%}")
-    return cells
+def _times(plan: Plan) -> Table:
+    has_accuracies = any(point.accuracy is not None for point in plan.points)
+    table = _table(
+        f"ms per batch over {link_text(plan)}",
+        "edge", "link", "cloud", "hierarchical", "full\ncloud", "split\nlearning", "reduction",
+        *(("accuracy",) if has_accuracies else ()),
+        texts=("point",),
+    )  # fmt: skip
+    for point in better_bits(plan):
+        one = point.prediction
+        accuracy = "" if point.accuracy is None else f"{point.accuracy:.1%}"
+        table.add_row(
+            _place(plan, point),
+            _part(one, "edge", one.hierarchical.edge.busy_s),
+            _part(one, "link", one.hierarchical.link.busy_s),
+            _part(one, "cloud", one.hierarchical.cloud.busy_s),
+            ms_text(one.seconds),
+            ms_text(plan.full_cloud.pipeline_s),
+            ms_text(one.split_learning.total_s),
+            f"{one.reduction_percent:.1f} %",
+            *((accuracy,) if has_accuracies else ()),
+            style=_style(plan, point),
+        )
+    return table
+
+
+def _table(title: str, *numbers: str, texts: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in texts:
+        table.add_column(name, no_wrap=True, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _place(plan: Plan, point: PlannedPoint) -> str:
+    mark = ">" if point.prediction is plan.chosen else "!" if point.why_not else " "
+    return f"{mark} {point.prediction.cut.split}"
+
+
+def _style(plan: Plan, point: PlannedPoint) -> str | None:
+    return "bold" if point.prediction is plan.chosen else None
 
 
 def _part(prediction: Prediction, name: str, seconds: float) -> str:
