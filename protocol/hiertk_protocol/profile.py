@@ -101,7 +101,7 @@ class Wire(_Record):
     bits: Literal[8, 4]
     samples: Positive
     messages: Positive
-    bytes: Positive
+    bytes: Annotated[int, Field(ge=1, le=1 << 40)]
     quantize_ms: Milliseconds
     compress_ms: Milliseconds
     handover_ms: Milliseconds
