@@ -23,13 +23,13 @@ from benchmarks.workplace import Workplace, python
 TITLE = "Predicted against measured time per batch"
 HOW = """\
 Real processes train: `hiertk-edge run` on the first core, `hiertk-cloud serve` (with its one
-replayed batch) on the second, Mosquitto beside the cloud, 32x32, 4 bits, batches of 32. Between them
-two network namespaces and the kernel's token bucket (`tc tbf`) at the given rate; without root, our
-own shaping proxy. Measured is the time between cloud steps once a quarter of them is done, times the
-messages of a batch. Predicted is `hiertk plan`'s pipeline for the same cut, bits, replay and rate,
-from what `hiertk profile` measures. The machine's own speed drifts by up to 15 % within minutes; so
-both profiles are measured before and after the runs of each cut, and the prediction is the mean of
-the two. The error is relative to what was measured."""
+replayed batch) on the second, Mosquitto beside the cloud, 32x32, 4 bits, batches of 32. Between
+them two network namespaces and the kernel's token bucket (`tc tbf`) at the given rate; without
+root, our own shaping proxy. Measured is the time between cloud steps once a quarter of them is
+done, times the messages of a batch. Predicted is `hiertk plan`'s pipeline for the same cut, bits,
+replay and rate, from what `hiertk profile` measures. The machine's own speed drifts by up to 15 %
+within minutes; so both profiles are measured before and after the runs of each cut, and the
+prediction is the mean of the two. The error is relative to what was measured."""
 
 BITS: Literal[4] = 4
 _BATCH = 32
