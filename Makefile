@@ -22,7 +22,7 @@ demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices
 test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fails)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
 
-test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, with little to measure
+test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other network
 	$(BIN)/python -m pytest -m slow $(PYTEST)
 
 check: $(VENV)/dev.done  ## Lint, check formatting and types

@@ -28,15 +28,19 @@ BLOCKS = {
     "regnet_y_400mf": 16,
     "convnext_tiny": 21,
 }
+QUICK = ("resnet18", "vgg16", "mobilenet_v3_small", "shufflenet_v2_x1_0")
 SPECS = [
-    *(NetworkSpec(name, SLOTS, 32) for name in NETWORKS),
+    *(
+        pytest.param(NetworkSpec(name, SLOTS, 32), marks=() if name in QUICK else pytest.mark.slow)
+        for name in NETWORKS
+    ),
     NetworkSpec("resnet18", SLOTS, 32, "3x3"),
     NetworkSpec("resnet18", SLOTS, 32, normalization="group"),
     NetworkSpec("resnet18", SLOTS, 32, normalization="frozen"),
     NetworkSpec("timm:resnet18", SLOTS, 32),
     NetworkSpec("timm:mobilenetv3_small_050", SLOTS, 32),
-    NetworkSpec("timm:convnext_atto", SLOTS, 32),
-    NetworkSpec("torchvision.models:densenet121", SLOTS, 32),
+    pytest.param(NetworkSpec("timm:convnext_atto", SLOTS, 32), marks=pytest.mark.slow),
+    pytest.param(NetworkSpec("torchvision.models:densenet121", SLOTS, 32), marks=pytest.mark.slow),
     NetworkSpec("torchvision.models:squeezenet1_1", SLOTS, 64),
 ]
 

@@ -42,9 +42,9 @@ def settings(out: Path, **changes: object) -> ExportSettings:
         {"bottleneck": 16, "normalization": "group"},
         {"model": "mobilenet_v3_small", "split": 4},
         {"model": "convnext_tiny", "split": 1},
-        {"model": "efficientnet_b0", "split": 2},
-        {"model": "vgg11_bn", "split": 2},
-        {"model": "timm:convnext_atto", "split": 1},
+        pytest.param({"model": "efficientnet_b0", "split": 2}, marks=pytest.mark.slow),
+        pytest.param({"model": "vgg11_bn", "split": 2}, marks=pytest.mark.slow),
+        pytest.param({"model": "timm:convnext_atto", "split": 1}, marks=pytest.mark.slow),
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
