@@ -96,12 +96,15 @@ def test_the_table_marks_the_choice_and_the_slowest_part(
 ) -> None:
     print_plan(make_plan(parts.settings(tmp_path)))
     printed = capsys.readouterr().out
+    lines = printed.splitlines()
     layers = [cut.module for cut in parts.edge_points()]
-    shown = [line.replace(">", "").replace("!", "").split() for line in printed.splitlines()]
-    assert [row[1] for row in shown if len(row) > 10 and row[1] in layers] == layers
-    (chosen,) = [line for line in printed.splitlines() if line.strip().startswith("> 5")]
-    assert "129*" in chosen
-    assert "82.8 %" in chosen
+    shown = [line.replace(">", "").replace("!", "").split() for line in lines]
+    assert [row[1] for row in shown if len(row) > 5 and row[1] in layers] == layers
+    sent, takes = [line for line in lines if line.strip().startswith("> 5")]
+    assert "layer3.0" in sent
+    assert "129*" in takes
+    assert "82.8 %" in takes
+    assert max(map(len, lines[: lines.index(takes)])) <= 80
     assert "edge profile: " in printed
 
 
