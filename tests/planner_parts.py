@@ -18,8 +18,8 @@ from hiertk_protocol.profile import (
     StepTime,
     TrainingEngine,
     Wire,
-    write_profile,
 )
+from hiertk_protocol.profile_file import write_profile
 
 SIZE = 32
 RAW_BYTES = 3 * SIZE * SIZE

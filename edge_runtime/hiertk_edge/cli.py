@@ -192,7 +192,7 @@ def profile(
 
     Example: hiertk-edge profile --bundle cuts --out pi.toml
     """
-    from hiertk_protocol.profile import prepare_output, write_profile
+    from hiertk_protocol.profile_file import prepare_output, write_profile
 
     from hiertk_edge.profiling import ProfileSettings, print_edge_profile, profile_edge
 

@@ -1,29 +1,18 @@
 """Profiles: what a device's or a cloud's own measurement says about every separation point.
 
-A profile is a small TOML file of one network on one machine. The planner reads it; `hiertk profile`
-and `hiertk-edge profile` write it.
+A profile is of one network on one machine. The planner goes by it; `hiertk profile` and
+`hiertk-edge profile` measure it. As a file: `profile_file`.
 """
 
-import sys
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hiertk_protocol.errors import ConfigError, StorageError
-from hiertk_protocol.files import atomic_file
 from hiertk_protocol.manifest import Backend, Normalization, Positive, Stem
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 PROFILE_VERSION = 1
-MAX_PROFILE_BYTES = 1 << 20
 
 Milliseconds = Annotated[float, Field(ge=0, le=1e7)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -188,9 +177,6 @@ class CloudProfile(_Profile):
         return self
 
 
-_AnyProfile = TypeVar("_AnyProfile", EdgeProfile, CloudProfile)
-
-
 def step_at(steps: tuple[StepTime, ...], samples: float) -> StepTime:
     """Return the time of a step over `samples`: straight lines between the measured counts.
 
@@ -219,80 +205,6 @@ def step_at(steps: tuple[StepTime, ...], samples: float) -> StepTime:
         backward_ms=between(low.backward_ms, high.backward_ms),
         optimizer_ms=between(low.optimizer_ms, high.optimizer_ms),
     )
-
-
-def read_edge_profile(path: Path) -> EdgeProfile:
-    """Read a device's profile. Raises ConfigError, naming the first field that is wrong."""
-    return _read(path, EdgeProfile)
-
-
-def read_cloud_profile(path: Path) -> CloudProfile:
-    """Read a cloud's profile. Raises ConfigError, naming the first field that is wrong."""
-    return _read(path, CloudProfile)
-
-
-def prepare_output(path: Path, *, replace: bool) -> None:
-    """Make the folder of a profile that is about to be measured, or refuse before it is.
-
-    Raises ConfigError if there is something at `path` already, StorageError if the disk refuses.
-    """
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a file with --out")
-    if path.exists() and not replace:
-        raise ConfigError(f"{path} exists: choose another with --out, or --force to replace it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-
-
-def write_profile(path: Path, profile: EdgeProfile | CloudProfile) -> None:
-    """Write a profile as TOML, atomically. Raises StorageError."""
-    with atomic_file(path) as temporary:
-        content = profile.model_dump(mode="python", exclude_none=True)
-        temporary.write_text(tomli_w.dumps(content), encoding="utf-8")
-
-
-def _read(path: Path, kind: type[_AnyProfile]) -> _AnyProfile:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_PROFILE_BYTES + 1)
-        if len(data) > MAX_PROFILE_BYTES:
-            raise ConfigError(f"{path}: more than {MAX_PROFILE_BYTES} bytes: not a profile")
-        content = tomllib.loads(data.decode())
-        _check_kind(path, content, _role(kind))
-        return kind.model_validate(content)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}: measure one with hiertk profile") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        problem = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(
-            f"{path}: not a profile of the {_role(kind)}: {place}: {problem}: measure it again"
-        ) from error
-    except (ValueError, RecursionError) as error:  # TOML, UTF-8, or brackets in brackets
-        raise ConfigError(f"{path}: not TOML: {error}: measure it again") from error
-
-
-def _check_kind(path: Path, content: dict[str, object], role: str) -> None:
-    """Say plainly what whole profiles are mistaken for; everything else is the model's business."""
-    version = content.get("profile_version")
-    if isinstance(version, int) and version != PROFILE_VERSION:
-        raise ConfigError(
-            f"{path}: profile version {str(version)[:20]} is not {PROFILE_VERSION}: "
-            "measure it again with this version of hiertk"
-        )
-    found = content.get("role")
-    if found in ("edge", "cloud") and found != role:
-        raise ConfigError(
-            f"{path}: a profile of the {found}, where one of the {role} is needed: "
-            f"measure one with hiertk profile --role {role}"
-        )
-
-
-def _role(kind: type[_AnyProfile]) -> str:
-    return str(kind.model_fields["role"].default)
 
 
 def _check_order(points: tuple[EdgePoint, ...] | tuple[CloudPoint, ...]) -> None:

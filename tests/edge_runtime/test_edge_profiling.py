@@ -33,7 +33,7 @@ from hiertk_protocol import console
 from hiertk_protocol.bundle import MANIFEST, open_bundle
 from hiertk_protocol.errors import BundleError, ConfigError, HiertkError, StorageError
 from hiertk_protocol.manifest import Manifest
-from hiertk_protocol.profile import read_edge_profile
+from hiertk_protocol.profile_file import read_edge_profile
 from typer.testing import CliRunner, Result
 
 COMMAND = [sys.executable, "-m", "hiertk_edge", "profile"]

@@ -10,7 +10,6 @@ import pytest
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.machine_info import processor_of, this_machine
 from hiertk_protocol.profile import (
-    MAX_PROFILE_BYTES,
     CloudPoint,
     CloudProfile,
     EdgePoint,
@@ -19,12 +18,15 @@ from hiertk_protocol.profile import (
     StepTime,
     TrainingEngine,
     Wire,
+    step_at,
+)
+from hiertk_protocol.profile_file import (
     prepare_output,
     read_cloud_profile,
     read_edge_profile,
-    step_at,
     write_profile,
 )
+from hiertk_protocol.toml_file import MAX_TOML_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,7 +160,7 @@ def test_what_is_wrong_is_named_in_one_line(
         (b"", "profile"),
         (b"\xff\xfe", "not TOML: 'utf-8'"),
         (b"a = " + b"[" * 100_000, "not TOML"),
-        (b"#" * (MAX_PROFILE_BYTES + 1), "more than 1048576 bytes: not a profile"),
+        (b"#" * (MAX_TOML_BYTES + 1), "more than 1048576 bytes: not a profile"),
         (b"points = 3", "not a profile of the edge"),
         (b'role = ["edge"]', "not a profile of the edge"),
     ],

@@ -11,7 +11,7 @@ from hiertk.planner.profiles import missing_points, open_profiles
 from hiertk.planner.settings import PlanSettings
 from hiertk_edge.ort_engine import VERSION
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.profile import write_profile
+from hiertk_protocol.profile_file import write_profile
 
 
 @pytest.fixture

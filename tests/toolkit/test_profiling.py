@@ -23,7 +23,7 @@ from hiertk_protocol import console
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.codec import dequantize
 from hiertk_protocol.errors import ConfigError, HiertkError, ModelError
-from hiertk_protocol.profile import read_cloud_profile, read_edge_profile
+from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile
 from torch import nn
 from typer.testing import CliRunner, Result
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from hiertk_protocol import console
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.profile import prepare_output
+from hiertk_protocol.profile_file import prepare_output
 
 from hiertk.commands.options import Bottleneck, Debug, InputSize, Json, Normalization, Stem
 
@@ -58,7 +58,8 @@ def profile(
     console.terminate_like_interrupt()
     prepare_output(out, replace=force)
     from hiertk_edge.profiling import print_edge_profile
-    from hiertk_protocol.profile import EdgeProfile, write_profile
+    from hiertk_protocol.profile import EdgeProfile
+    from hiertk_protocol.profile_file import write_profile
 
     from hiertk.data import load
     from hiertk.export import ExportSettings, parse_splits

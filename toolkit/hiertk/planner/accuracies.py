@@ -1,19 +1,13 @@
 """The user's table of measured accuracies, from which the accuracy drop of a cut is taken."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import Positive
+from hiertk_protocol.toml_file import first_problem, read_toml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_MAX_BYTES = 1 << 20
 _EXAMPLE = "full = 0.914, then [[points]] with split, bits and accuracy"
 
 Accuracy = Annotated[float, Field(ge=0, le=1)]
@@ -56,19 +50,11 @@ class Accuracies(_Record):
 
 def read_accuracies(path: Path) -> Accuracies:
     """Read a table. Raises ConfigError, naming the first field that is wrong."""
+    remedy = f"write {_EXAMPLE}"
+    content = read_toml(
+        path, flag="--accuracies", what="a table", if_missing=remedy, if_wrong=remedy
+    )
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ConfigError(f"--accuracies {path}: more than {_MAX_BYTES} bytes: not a table")
-        return Accuracies.model_validate(tomllib.loads(data.decode()))
-    except OSError as error:
-        raise ConfigError(f"--accuracies {path}: {error.strerror}: write {_EXAMPLE}") from error
+        return Accuracies.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ConfigError(
-            f"--accuracies {path}: {place}: {first['msg']}: write {_EXAMPLE}"
-        ) from error
-    except (ValueError, RecursionError) as error:  # TOML or UTF-8
-        raise ConfigError(f"--accuracies {path}: not TOML: {error}: write {_EXAMPLE}") from error
+        raise ConfigError(f"--accuracies {path}: {first_problem(error)}: {remedy}") from error

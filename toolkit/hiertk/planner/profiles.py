@@ -6,12 +6,8 @@ from pathlib import Path
 
 from hiertk_edge.ort_engine import VERSION
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.profile import (
-    CloudProfile,
-    EdgeProfile,
-    read_cloud_profile,
-    read_edge_profile,
-)
+from hiertk_protocol.profile import CloudProfile, EdgeProfile
+from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile
 
 from hiertk.planner.settings import PlanSettings
 from hiertk.planner.shipped import Role, shipped_profile
