@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,17 @@ class Learner(Protocol):
 
     def save(self, path: Path) -> None:
         """Write parameters, optimizer state and step atomically. Raises StorageError."""
+
+
+@runtime_checkable
+class StepwiseLearner(Learner, Protocol):
+    """A learner whose step can be taken apart, to be measured or compared."""
+
+    def forward_backward(self, images: Float32Array, labels: SlotArray) -> StepResult:
+        """Compute loss and gradients, and move the running statistics."""
+
+    def update(self) -> None:
+        """Take one optimizer step and clear the gradients."""
 
 
 def open_learner(bundle: Bundle, *, threads: int = 1, checkpoint: Path | None = None) -> Learner:

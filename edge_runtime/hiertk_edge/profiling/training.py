@@ -1,24 +1,13 @@
 """The training step in its parts, at one number of samples."""
 
-from typing import Protocol, runtime_checkable
-
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError
 from hiertk_protocol.profile import StepTime
 
-from hiertk_edge.learner import Float32Array, Learner, SlotArray, StepResult, open_learner
+from hiertk_edge.learner import StepResult, StepwiseLearner, open_learner
 from hiertk_edge.profiling.images import full_batches
 from hiertk_edge.profiling.stopwatch import Stopwatch
 from hiertk_edge.sources import FolderSource, ImageBatch
-
-
-@runtime_checkable
-class StepwiseLearner(Learner, Protocol):
-    """A learner whose step can be taken apart."""
-
-    def forward_backward(self, images: Float32Array, labels: SlotArray) -> StepResult: ...
-
-    def update(self) -> None: ...
 
 
 def open_stepwise(bundle: Bundle, *, threads: int) -> StepwiseLearner:

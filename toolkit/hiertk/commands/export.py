@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from hiertk_protocol.errors import ConfigError
 
-from hiertk.commands.options import Bottleneck, Debug, InputSize, Json, Normalization, Stem
+from hiertk.commands.options import (
+    Backend,
+    BatchSize,
+    Bottleneck,
+    ClassCapacity,
+    Debug,
+    InputSize,
+    Json,
+    Normalization,
+    Stem,
+)
 
 if TYPE_CHECKING:
     from hiertk.export import ExportSettings
@@ -31,18 +41,13 @@ def export(
         ),
     ],
     target: Annotated[str, typer.Option(help="linux or android.")],
-    backend: Annotated[str, typer.Option(help="What trains on the device.")] = "onnxruntime",
+    backend: Backend = "onnxruntime",
     classes: Annotated[
         str, typer.Option(help="A number, names with commas between, or a file with one a line.")
     ] = "10",
-    class_capacity: Annotated[
-        int | None,
-        typer.Option(
-            help="Slots for classes, free ones included. Default: the next multiple of 16."
-        ),
-    ] = None,
+    class_capacity: ClassCapacity = None,
     input_size: InputSize = 32,
-    batch_size: Annotated[int, typer.Option(help="Images per step on the device.")] = 32,
+    batch_size: BatchSize = 32,
     bits: Annotated[
         int | None,
         typer.Option(help="Bits per feature value on the wire: 8 or 4. [default: 4]"),

@@ -37,17 +37,15 @@ def models(
 
     Example: hiertk models resnet18 --input-size 64
     """
-    from hiertk_protocol.errors import ConfigError
-
     from hiertk import model_tables as tables
     from hiertk.models import NETWORKS, NetworkSpec
     from hiertk.models.costs import network_costs
+    from hiertk.option_checks import check_input_size
 
     if name is None:
         print(json.dumps(list(NETWORKS))) if json_ else tables.print_networks(NETWORKS)
         return
-    if not 8 <= input_size <= 1024:
-        raise ConfigError(f"--input-size {input_size}: from 8 to 1024 pixels")
+    check_input_size(input_size)
     spec = NetworkSpec(
         name=name,
         slots=class_capacity,

@@ -9,6 +9,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle: a folder, or a zip of one.")]
 InputSize = Annotated[int, typer.Option(help="Height and width of the input, pixels.")]
+BatchSize = Annotated[int, typer.Option(help="Images per step on the device.")]
+ClassCapacity = Annotated[
+    int | None,
+    typer.Option(help="Slots for classes, free ones included. Default: the next multiple of 16."),
+]
+Backend = Annotated[str, typer.Option(help="What trains on the device.")]
 Stem = Annotated[
     str, typer.Option(help="First layers: torchvision's own, or 3x3 (no early downsampling).")
 ]

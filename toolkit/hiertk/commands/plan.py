@@ -7,7 +7,16 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from hiertk.commands.options import Bottleneck, Debug, InputSize, Json, Normalization, Stem
+from hiertk.commands.options import (
+    Backend,
+    BatchSize,
+    Bottleneck,
+    Debug,
+    InputSize,
+    Json,
+    Normalization,
+    Stem,
+)
 
 _Number = TypeVar("_Number", int, float)
 
@@ -29,7 +38,7 @@ def plan(
     stem: Stem = "torchvision",
     normalization: Normalization = "batch",
     bottleneck: Bottleneck = None,
-    batch_size: Annotated[int, typer.Option(help="Images per step on the device.")] = 32,
+    batch_size: BatchSize = 32,
     bits: Annotated[
         int | None, typer.Option(help="Bits per feature value: 8 or 4. Default: both are tried.")
     ] = None,
@@ -41,7 +50,7 @@ def plan(
         ),
     ] = None,
     class_capacity: Annotated[int, typer.Option(help="Slots for classes.")] = 16,
-    backend: Annotated[str, typer.Option(help="What trains on the device.")] = "onnxruntime",
+    backend: Backend = "onnxruntime",
     edge_profile: Annotated[
         Path | None, typer.Option(help="The device's profile. Default: the shipped one.")
     ] = None,

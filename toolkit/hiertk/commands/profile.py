@@ -9,7 +9,16 @@ from hiertk_protocol import console
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.profile_file import prepare_output
 
-from hiertk.commands.options import Bottleneck, Debug, InputSize, Json, Normalization, Stem
+from hiertk.commands.options import (
+    BatchSize,
+    Bottleneck,
+    ClassCapacity,
+    Debug,
+    InputSize,
+    Json,
+    Normalization,
+    Stem,
+)
 
 _ROLES = ("edge", "cloud")
 
@@ -23,16 +32,11 @@ def profile(
     stem: Stem = "torchvision",
     normalization: Normalization = "batch",
     bottleneck: Bottleneck = None,
-    batch_size: Annotated[int, typer.Option(help="Images per step on the device.")] = 32,
+    batch_size: BatchSize = 32,
     splits: Annotated[
         str, typer.Option(help="Separation points: all, or numbers with commas between.")
     ] = "all",
-    class_capacity: Annotated[
-        int | None,
-        typer.Option(
-            help="Slots for classes, free ones included. Default: the next multiple of 16."
-        ),
-    ] = None,
+    class_capacity: ClassCapacity = None,
     data: Annotated[
         str, typer.Option(help="Images: a data set's name, or folder:PATH.")
     ] = "fashion-mnist-mini",

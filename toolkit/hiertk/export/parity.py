@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from hiertk_edge.golden import GoldenSteps, compare, compare_steps, finite, require
-from hiertk_edge.learner import Float32Array, SlotArray, StepResult, open_learner
+from hiertk_edge.learner import Float32Array, StepwiseLearner, open_learner
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ParityError
 from hiertk_protocol.manifest import ParityCheck
@@ -29,12 +29,8 @@ _ROUNDING_OF_ALL = 1e-2  # what a gradient that is zero by nature may reach of a
 
 
 @runtime_checkable
-class InspectableLearner(Protocol):
-    """A learner whose step can be taken apart."""
-
-    def forward_backward(self, images: Float32Array, labels: SlotArray) -> StepResult: ...
-
-    def update(self) -> None: ...
+class InspectableLearner(StepwiseLearner, Protocol):
+    """A learner whose step can be taken apart and looked into."""
 
     def gradients(self) -> dict[str, Float32Array]: ...
 

@@ -17,6 +17,7 @@ from hiertk_protocol.manifest import (
 from pydantic import ValidationError
 
 from hiertk.models import CutSpec, NetworkSpec
+from hiertk.option_checks import check_batch_size, check_choice, check_input_size
 
 _SPARE_SLOTS_MULTIPLE = 16
 
@@ -75,10 +76,10 @@ class ExportSettings:
 
     def check(self) -> None:
         """Refuse what cannot be exported, before anything is built. Raises ConfigError."""
-        _check_choice("--target", self.target, get_args(Target))
-        _check_choice("--backend", self.backend, get_args(Backend))
-        _check_choice("--stem", self.stem, get_args(Stem))
-        _check_choice("--normalization", self.normalization, get_args(Normalization))
+        check_choice("--target", self.target, get_args(Target))
+        check_choice("--backend", self.backend, get_args(Backend))
+        check_choice("--stem", self.stem, get_args(Stem))
+        check_choice("--normalization", self.normalization, get_args(Normalization))
         if self.target == "rpi" or self.backend != "onnxruntime":
             raise ConfigError(
                 f"target {self.target} with backend {self.backend} comes with a later version: "
@@ -86,10 +87,8 @@ class ExportSettings:
             )
         if self.bits not in (8, 4):
             raise ConfigError(f"--bits {self.bits}: features are sent at 8 or 4 bits")
-        if not 2 <= self.batch_size <= 1024:
-            raise ConfigError(f"--batch-size {self.batch_size}: from 2 to 1024 images")
-        if not 8 <= self.input_size <= 1024:
-            raise ConfigError(f"--input-size {self.input_size}: from 8 to 1024 pixels")
+        check_batch_size(self.batch_size)
+        check_input_size(self.input_size)
         if self.folder.exists() and not self.force:
             raise ConfigError(
                 f"{self.folder} exists: choose another folder with --out, or --force to replace it"
@@ -124,8 +123,3 @@ def parse_classes(text: str) -> tuple[str, ...]:
     if not names:
         raise ConfigError(f"--classes {text!r}: no names: give a number, names or a file")
     return names
-
-
-def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{flag} {value}: choose from {', '.join(choices)}")

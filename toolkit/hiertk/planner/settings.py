@@ -7,6 +7,12 @@ from typing import get_args
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import MAX_CLASSES, Backend, Normalization, Stem
 
+from hiertk.option_checks import (
+    check_batch_size,
+    check_choice,
+    check_input_size,
+    check_range,
+)
 from hiertk.planner.prediction import Bits
 from hiertk.planner.runtime_model import Link
 from hiertk.planner.selection import Limits
@@ -47,15 +53,15 @@ class PlanSettings:
 
     def check(self) -> None:
         """Refuse what no plan can be made of. Raises ConfigError."""
-        _check_choice("--stem", self.stem, get_args(Stem))
-        _check_choice("--normalization", self.normalization, get_args(Normalization))
-        _check_choice("--backend", self.backend, get_args(Backend))
-        _check_range("--input-size", self.input_size, 8, 1024, "pixels")
-        _check_range("--batch-size", self.batch_size, 2, 1024, "images")
-        _check_range("--replay", self.replay, 0, _MAX_REPLAY, "earlier batches")
-        _check_range("--class-capacity", self.slots, 1, MAX_CLASSES, "class slots")
+        check_choice("--stem", self.stem, get_args(Stem))
+        check_choice("--normalization", self.normalization, get_args(Normalization))
+        check_choice("--backend", self.backend, get_args(Backend))
+        check_input_size(self.input_size)
+        check_batch_size(self.batch_size)
+        check_range("--replay", self.replay, 0, _MAX_REPLAY, "earlier batches")
+        check_range("--class-capacity", self.slots, 1, MAX_CLASSES, "class slots")
         if self.bottleneck is not None:
-            _check_range("--bottleneck", self.bottleneck, 1, 1 << 20, "channels")
+            check_range("--bottleneck", self.bottleneck, 1, 1 << 20, "channels")
         if self.bits not in (None, *get_args(Bits)):
             raise ConfigError(f"--bits {self.bits}: features are sent at 8 or 4 bits")
         if self.compression is not None and not 0.01 <= self.compression <= 1000:
@@ -69,13 +75,3 @@ class PlanSettings:
             )
         if self.limits.accuracy_drop is not None and self.accuracies is None:
             raise ConfigError("--max-accuracy-drop needs measured accuracies: add --accuracies")
-
-
-def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{flag} {value[:40]}: choose from {', '.join(choices)}")
-
-
-def _check_range(flag: str, value: int, low: int, high: int, unit: str) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{flag} {value}: from {low} to {high} {unit}")
