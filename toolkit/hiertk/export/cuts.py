@@ -63,11 +63,7 @@ def choose_points(
     """
     if splits is not None:
         return tuple(network.point(split).number for split in splits)
-    chosen = tuple(
-        point.number
-        for point in network.points
-        if bottleneck is None or bottleneck < point.feature_shape[0]
-    )
+    chosen = tuple(point.number for point in network.narrowed_by(bottleneck))
     if not chosen:
         raise ModelError(f"a bottleneck of {bottleneck} channels narrows no separation point")
     return chosen

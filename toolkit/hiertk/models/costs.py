@@ -72,8 +72,7 @@ def network_costs(
             shape = (batch_size, *network.points[number].feature_shape)
     points = [
         _point_costs(point, pieces, bottleneck, batch_size, spec)
-        for point in network.points
-        if bottleneck is None or bottleneck < point.feature_shape[0]
+        for point in network.narrowed_by(bottleneck)
     ]
     return NetworkCosts(
         spec=spec,

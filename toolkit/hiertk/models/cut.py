@@ -30,7 +30,7 @@ class Cuttable:
         self.model = model
         self._trace = trace(model, input_size)
         self.points = find_points(self._trace)
-        check_input_size(model, self.points, input_size)
+        check_input_size(self._trace, self.points[-1], input_size)
         _check_output(self._trace, slots)
 
     def point(self, split: int) -> SeparationPoint:
@@ -40,6 +40,14 @@ class Cuttable:
                 f"the network has separation points 1 to {len(self.points)}, not {split}"
             )
         return self.points[split - 1]
+
+    def narrowed_by(self, bottleneck: int | None) -> tuple[SeparationPoint, ...]:
+        """Return the points with more channels than a bottleneck; all of them without one."""
+        return tuple(
+            point
+            for point in self.points
+            if bottleneck is None or bottleneck < point.feature_shape[0]
+        )
 
     def cut(self, split: int) -> Partitions:
         """Cut it, so that `cloud(edge(x))` is `model(x)` bit for bit. Raises ModelError."""

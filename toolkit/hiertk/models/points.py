@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hiertk_protocol.errors import ModelError
 from torch import fx, nn
 
-from hiertk.models.trace import Trace, trace
+from hiertk.models.trace import Trace, shapes_at
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _GLOBAL_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -62,17 +62,15 @@ def find_points(graph: Trace) -> tuple[SeparationPoint, ...]:
     return tuple(_numbered(graph, nodes))
 
 
-def check_input_size(
-    model: nn.Module, points: tuple[SeparationPoint, ...], input_size: int
-) -> None:
-    """Refuse inputs smaller than the network's whole stride. Raises ModelError."""
-    if points[-1].feature_shape[1] > 1 or input_size >= _PROBE_SIZE:
+def check_input_size(graph: Trace, last: SeparationPoint, input_size: int) -> None:
+    """Refuse inputs smaller than the stride up to the last point. Raises ModelError."""
+    if last.feature_shape[1] > 1 or input_size >= _PROBE_SIZE:
         return
     try:
-        large = find_points(trace(model, _PROBE_SIZE))
+        large = shapes_at(graph.model, graph.graph, _PROBE_SIZE)
     except ModelError:
         return  # made for one input size only, and this one fits
-    stride = _PROBE_SIZE // large[-1].feature_shape[1]
+    stride = _PROBE_SIZE // large[last.node][2]
     if input_size < stride:
         raise ModelError(
             f"the network needs inputs of at least {stride} pixels, not {input_size}: its maps "

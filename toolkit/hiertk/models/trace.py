@@ -22,8 +22,13 @@ class Trace:
     """A network's graph. shapes: of each node that gives a tensor, for two images."""
 
     model: nn.Module
-    nodes: tuple[fx.Node, ...]
+    graph: fx.Graph
     shapes: dict[fx.Node, Shape]
+
+    @property
+    def nodes(self) -> tuple[fx.Node, ...]:
+        """The graph's nodes, in order."""
+        return tuple(self.graph.nodes)
 
 
 def trace(model: nn.Module, input_size: int) -> Trace:
@@ -32,8 +37,27 @@ def trace(model: nn.Module, input_size: int) -> Trace:
     Raises ModelError if its graph depends on its data or on training, or the input does not fit.
     """
     graph = _graph(model)
-    nodes = tuple(graph.nodes)
-    return Trace(model, nodes, _shapes(model, graph, input_size))
+    return Trace(model, graph, shapes_at(model, graph, input_size))
+
+
+def shapes_at(model: nn.Module, graph: fx.Graph, input_size: int) -> dict[fx.Node, Shape]:
+    """Return the shape of every tensor in a network's graph, for two images of a size.
+
+    Raises ModelError if the input does not fit.
+    """
+    empty = without_values(model).eval()
+    recorder = _Recorder(fx.GraphModule(empty, graph))
+    images = torch.empty(_BATCH, 3, input_size, input_size, device="meta")
+    try:
+        with torch.no_grad():
+            recorder.run(images)
+    except Exception as error:  # shapes that do not fit, in whatever operator
+        reason = _first(error.__cause__ or error)
+        raise ModelError(
+            f"inputs of {input_size} pixels do not fit the network: {reason}"
+        ) from error
+    by_name = recorder.shapes
+    return {node: by_name[node.name] for node in graph.nodes if node.name in by_name}
 
 
 def without_values(model: nn.Module) -> nn.Module:
@@ -74,22 +98,6 @@ def _graph(model: nn.Module) -> fx.Graph:
 
 def _code(graph: fx.Graph) -> str:
     return graph.python_code("self").src
-
-
-def _shapes(model: nn.Module, graph: fx.Graph, input_size: int) -> dict[fx.Node, Shape]:
-    empty = without_values(model).eval()
-    recorder = _Recorder(fx.GraphModule(empty, graph))
-    images = torch.empty(_BATCH, 3, input_size, input_size, device="meta")
-    try:
-        with torch.no_grad():
-            recorder.run(images)
-    except Exception as error:  # shapes that do not fit, in whatever operator
-        reason = _first(error.__cause__ or error)
-        raise ModelError(
-            f"inputs of {input_size} pixels do not fit the network: {reason}"
-        ) from error
-    by_name = recorder.shapes
-    return {node: by_name[node.name] for node in graph.nodes if node.name in by_name}
 
 
 class _Recorder(fx.Interpreter):
