@@ -1,7 +1,8 @@
 """What all tests share: real brokers, and the switch that forbids skips."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 # Before torch is imported anywhere: with two threads on two busy cores it can be 100 times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from bundles import export_fashion
 from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto
 from hiertk_protocol.bundle import Bundle
 
@@ -50,15 +52,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def resnet18_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """ResNet-18 at separation point 2 with ten classes; not to be changed."""
-    from hiertk.data import load  # imports torch, which most tests do without
-    from hiertk.export import ExportSettings, export_bundle
-
     folder = tmp_path_factory.mktemp("export") / "bundle"
-    settings = ExportSettings(
-        model="resnet18",
-        split=2,
-        target="linux",
-        classes=load("fashion-mnist-mini", "test").classes,
-        out=folder,
-    )
-    return export_bundle(settings).bundle
+    return export_fashion(folder, model="resnet18", split=2)
+
+
+@pytest.fixture(scope="session")
+def bundle_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Bundle]:
+    """A bundle for each backend with ten classes, exported once; not to be changed.
+
+    ONNX Runtime's is ResNet-18, the others' the first layers of a VGG-11 with batch normalization.
+    """
+
+    @cache
+    def export(backend: str) -> Bundle:
+        if backend == "onnxruntime":
+            found: Bundle = request.getfixturevalue("resnet18_bundle")
+            return found
+        folder = tmp_path_factory.mktemp(backend) / "bundle"
+        return export_fashion(folder, model="vgg11_bn", split=1, backend=backend, batch_size=16)
+
+    return export

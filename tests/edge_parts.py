@@ -8,13 +8,13 @@ from hiertk_protocol.bundle import MANIFEST
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import (
+    AdamW,
     ClassInfo,
     EngineInfo,
     FeatureInfo,
     InputInfo,
     Manifest,
     ModelInfo,
-    OptimizerInfo,
 )
 from PIL import Image
 
@@ -39,7 +39,7 @@ def make_manifest(
         input=InputInfo(size=16, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
         features=FeatureInfo(shape=shape, bits=bits),
         classes=ClassInfo(names=CLASSES, capacity=4),
-        optimizer=OptimizerInfo(),
+        optimizer=AdamW(),
         engine=EngineInfo(backend="torch", version="0", batch_size=4),
         parity=(),
         files={},

@@ -37,6 +37,21 @@ class NumpyLearner:
     def edge_step(self) -> int:
         return self._edge_step
 
+    @property
+    def learning_rate(self) -> float:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._learning_rate = rate
+
+    @property
+    def fixed_batch_size(self) -> int | None:
+        return None
+
+    def can_train(self, samples: int) -> bool:
+        return samples > 0
+
     def step(self, images: Float32Array, labels: SlotArray) -> StepResult:
         result, pooled, slope = self._forward(images, labels)
         self.weights -= np.float32(self._learning_rate) * (pooled.T @ slope)

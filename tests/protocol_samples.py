@@ -8,6 +8,7 @@ from hiertk_protocol.bundle import MANIFEST
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import (
+    AdamW,
     ClassInfo,
     EngineInfo,
     FeatureInfo,
@@ -15,7 +16,6 @@ from hiertk_protocol.manifest import (
     InputInfo,
     Manifest,
     ModelInfo,
-    OptimizerInfo,
     ParityCheck,
 )
 
@@ -41,7 +41,7 @@ def make_manifest(files: dict[str, bytes] = FILES) -> Manifest:
         input=InputInfo(size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         features=FeatureInfo(shape=(3, 2, 2), bits=4),
         classes=ClassInfo(names=("shirt", "trousers"), capacity=10),
-        optimizer=OptimizerInfo(),
+        optimizer=AdamW(),
         engine=EngineInfo(backend="onnxruntime", version="1.19.2", batch_size=32),
         parity=(ParityCheck(what="loss", worst=1e-7, tolerance=1e-5),),
         files={

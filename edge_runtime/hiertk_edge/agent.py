@@ -72,6 +72,7 @@ class Agent:
         self._progress = Progress(learner.edge_step)
         self._cursor = _cursor_of(spool.cursor, _plan(data, batch_size, schedule.seed))
         self._newest: ImageBatch | None = None
+        self._has_left_out = False
 
     def run(self) -> bool:
         """Train what is left of the data, then drain the spool; return False if asked to stop.
@@ -98,6 +99,9 @@ class Agent:
         if self._watch.stop_asked():
             return False
         for batch in batches:
+            if not self._learner.can_train(len(batch.labels)):
+                self._leave_out(batch)
+                continue
             self._step(batch)
             if _is_due(batch.consumed, schedule.checkpoint_every):
                 self._save(batch)
@@ -126,6 +130,17 @@ class Agent:
         self._put(messages, consumed=batch.consumed)
         self._progress.add(result, batch.labels, edge_step=self._learner.edge_step, step_ms=step_ms)
         self._report(DeviceStatus.TRAINING)
+
+    def _leave_out(self, batch: ImageBatch) -> None:
+        self._put([], consumed=batch.consumed)
+        if not self._has_left_out:
+            _log.warning(
+                "a batch of %d images is left out, as all smaller ones will be: this bundle's "
+                "program trains on batch statistics of exactly %d",
+                len(batch.labels),
+                self._batch_size,
+            )
+        self._has_left_out = True
 
     def _evaluate(self) -> bool:
         """Measure the early exit on the held-out images and spool their features.

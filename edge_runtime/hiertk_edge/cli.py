@@ -46,6 +46,9 @@ def run(
     batch_size: Annotated[
         int | None, typer.Option(min=2, max=4096, help="Images per step. Default: the bundle's.")
     ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the optimizer, from here on. Default: the bundle's.")
+    ] = None,
     evaluate_every: Annotated[
         int, typer.Option(min=0, help="Measure held-out accuracy every so many steps, too.")
     ] = 0,
@@ -87,6 +90,7 @@ def run(
             held_out=held_out,
             state=state or Path(f"hiertk-edge-{device}"),
             batch_size=batch_size,
+            learning_rate=learning_rate,
             threads=threads,
             schedule=Schedule(
                 epochs=epochs,
@@ -123,7 +127,7 @@ def predict(
     from hiertk_protocol.bundle import open_bundle
     from hiertk_protocol.errors import ConfigError
 
-    from hiertk_edge.learner import open_learner
+    from hiertk_edge.backends import open_learner
     from hiertk_edge.predict import predict as predict_images
     from hiertk_edge.state import StateFolder
 

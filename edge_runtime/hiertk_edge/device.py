@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiertk_protocol.bundle import Bundle, open_bundle
+from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from hiertk_protocol.mqtt import parse_broker
 from hiertk_protocol.topics import check_device_name
 
 from hiertk_edge.agent import Agent, Schedule, Watch
+from hiertk_edge.backends import open_learner
 from hiertk_edge.encoding import BatchEncoder
-from hiertk_edge.learner import Learner, open_learner
+from hiertk_edge.learner import Learner, check_batch_size
 from hiertk_edge.sources import FolderSource, open_source
 from hiertk_edge.spool import DEFAULT_MAX_BYTES, Spool
 from hiertk_edge.state import StateFolder, lock_state
@@ -24,7 +26,7 @@ OpenEngine = Callable[[Bundle, int, Path | None], Learner]
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """One device's settings. batch_size: None is the bundle's own."""
+    """One device's settings. batch_size, learning_rate: None is the bundle's own."""
 
     bundle: Path
     broker: str
@@ -33,6 +35,7 @@ class DeviceSettings:
     state: Path
     held_out: str | None = None
     batch_size: int | None = None
+    learning_rate: float | None = None
     threads: int = 1
     spool_bytes: int = DEFAULT_MAX_BYTES
     schedule: Schedule = field(default_factory=Schedule)
@@ -62,6 +65,11 @@ def run_device(
     held_out = None if settings.held_out is None else _source(settings.held_out, bundle)
     with lock_state(settings.state) as state, _spool(settings, bundle, state) as spool:
         learner = (open_engine or _open_engine)(bundle, settings.threads, state.newest_checkpoint())
+        if settings.learning_rate is not None:
+            learner.learning_rate = settings.learning_rate
+        batch_size = settings.batch_size or bundle.manifest.engine.batch_size
+        check_batch_size(learner, batch_size)
+        _check_enough(data, learner, batch_size)
         uplink = Uplink(address, deployment=bundle.manifest.deployment, device=device, spool=spool)
         agent = Agent(
             learner=learner,
@@ -70,7 +78,7 @@ def run_device(
             uplink=uplink,
             data=data,
             held_out=held_out,
-            batch_size=settings.batch_size or bundle.manifest.engine.batch_size,
+            batch_size=batch_size,
             schedule=settings.schedule,
             checkpoint=state.checkpoint,
             watch=watch,
@@ -85,6 +93,15 @@ def _open_engine(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learn
 
 def _source(text: str, bundle: Bundle) -> FolderSource:
     return open_source(text, bundle.manifest.classes.names, bundle.manifest.input)
+
+
+def _check_enough(data: FolderSource, learner: Learner, batch_size: int) -> None:
+    largest = min(batch_size, len(data))
+    if not learner.can_train(largest):
+        raise ConfigError(
+            f"{len(data)} images make no batch of {batch_size}, which this bundle's program takes: "
+            "give more, or export with a smaller --batch-size, or --normalization group"
+        )
 
 
 def _spool(settings: DeviceSettings, bundle: Bundle, state: StateFolder) -> closing[Spool]:

@@ -1,16 +1,17 @@
 """What trains the edge partition on a device, whatever the engine."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from hiertk_protocol.bundle import Bundle
-from hiertk_protocol.errors import BundleError, ConfigError
+from hiertk_protocol.errors import ConfigError
 
 Float32Array = npt.NDArray[np.float32]
 SlotArray = npt.NDArray[np.int64]
+MAX_LEARNING_RATE = 10
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,33 @@ class Learner(Protocol):
     """The edge partition and its early exit, trained by an on-device engine.
 
     Images are (N, 3, size, size) float32, normalized as the manifest says; labels (N,) int64 class
-    slots. One thread at a time.
+    slots. One thread at a time. A step that raises leaves the learner as it was.
     """
 
     @property
     def edge_step(self) -> int:
         """Optimizer steps done since the bundle was exported."""
 
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's rate from the next step on. Setting it raises ConfigError."""
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None: ...
+
+    @property
+    def fixed_batch_size(self) -> int | None:
+        """Samples of every step that the engine takes, None where it takes any number."""
+
+    def can_train(self, samples: int) -> bool:
+        """Return whether a step can train on exactly so many samples, if need be padded."""
+
     def step(self, images: Float32Array, labels: SlotArray) -> StepResult:
-        """Do one training step. Raises ConfigError for a label without an open slot."""
+        """Do one training step.
+
+        Raises ConfigError for a label without an open slot, or a number of samples that
+        `can_train` denies.
+        """
 
     def evaluate(self, images: Float32Array, labels: SlotArray) -> StepResult:
         """Run the inference form (running statistics, no update) and measure the loss."""
@@ -64,17 +83,13 @@ class StepwiseLearner(Learner, Protocol):
         """Take one optimizer step and clear the gradients."""
 
 
-def open_learner(bundle: Bundle, *, threads: int = 1, checkpoint: Path | None = None) -> Learner:
-    """Open the bundle's engine, at a checkpoint of `Learner.save` or at the exported weights.
-
-    Raises BundleError if the engine, its version or the checkpoint does not fit.
-    """
-    backend = bundle.manifest.engine.backend
-    if backend != "onnxruntime":
-        raise BundleError(f"{bundle.folder}: no runtime for backend {backend} in this version")
-    from hiertk_edge.ort_learner import OrtLearner
-
-    return OrtLearner(bundle, threads=threads, checkpoint=checkpoint)
+def check_images(images: Float32Array, shape: tuple[int, int, int]) -> None:
+    """Refuse images that are not (N, *shape) float32, N from 1. Raises ConfigError."""
+    if images.dtype != np.float32 or images.shape[1:] != shape or not len(images):
+        raise ConfigError(
+            f"images must be (N, {', '.join(map(str, shape))}) float32, "
+            f"got {images.dtype} {images.shape}"
+        )
 
 
 def check_labels(labels: SlotArray, count: int, open_slots: int) -> None:
@@ -89,3 +104,19 @@ def check_labels(labels: SlotArray, count: int, open_slots: int) -> None:
             f"label {labels.min() if labels.min() < 0 else labels.max()} has no class: "
             f"slots 0 to {open_slots - 1} are open"
         )
+
+
+def check_batch_size(learner: Learner, size: int) -> None:
+    """Refuse a batch size other than the one that the learner's program has. Raises ConfigError."""
+    fixed = learner.fixed_batch_size
+    if fixed is not None and size != fixed:
+        raise ConfigError(
+            f"--batch-size {size}: this bundle's program takes {fixed} images a step: leave the "
+            f"option, or export the bundle with --batch-size {size}"
+        )
+
+
+def check_learning_rate(rate: float) -> None:
+    """Refuse a rate that no bundle may have. Raises ConfigError."""
+    if not (math.isfinite(rate) and 0 < rate <= MAX_LEARNING_RATE):
+        raise ConfigError(f"learning rate {rate:g}: above 0, up to {MAX_LEARNING_RATE}")

@@ -3,12 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hiertk_protocol.bundle import Bundle
-from hiertk_protocol.errors import BundleError, ConfigError
+from hiertk_protocol.errors import BundleError
 from hiertk_protocol.files import atomic_file
 
-from hiertk_edge.learner import Float32Array, SlotArray, StepResult, check_labels
+from hiertk_edge.learner import (
+    Float32Array,
+    SlotArray,
+    StepResult,
+    check_images,
+    check_labels,
+    check_learning_rate,
+)
 from hiertk_edge.ort_engine import check_version, import_engine
 
 TRAINING_MODEL = "edge/training_model.onnx"
@@ -44,12 +50,29 @@ class OrtLearner:
             self._optimizer = api.Optimizer(str(bundle.path(OPTIMIZER_MODEL)), self._module)
         except RuntimeError as error:
             raise BundleError(f"{bundle.folder}: the engine refuses it: {_first(error)}") from error
-        self._optimizer.set_learning_rate(bundle.manifest.optimizer.learning_rate)
+        self.learning_rate = bundle.manifest.optimizer.learning_rate
         self._training: bool | None = None
 
     @property
     def edge_step(self) -> int:
         return int(self._state.properties[_STEP])
+
+    @property
+    def learning_rate(self) -> float:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        check_learning_rate(rate)
+        self._optimizer.set_learning_rate(rate)
+        self._learning_rate = rate
+
+    @property
+    def fixed_batch_size(self) -> int | None:
+        return None
+
+    def can_train(self, samples: int) -> bool:
+        return samples > 0
 
     def step(self, images: Float32Array, labels: SlotArray) -> StepResult:
         result = self.forward_backward(images, labels)
@@ -88,12 +111,7 @@ class OrtLearner:
         }
 
     def _run(self, images: Float32Array, labels: SlotArray, *, training: bool) -> StepResult:
-        shape = self._manifest.input.shape
-        if images.dtype != np.float32 or images.shape[1:] != shape or not len(images):
-            raise ConfigError(
-                f"images must be (N, {', '.join(map(str, shape))}) float32, "
-                f"got {images.dtype} {images.shape}"
-            )
+        check_images(images, self._manifest.input.shape)
         check_labels(labels, len(images), len(self._manifest.classes.names))
         if training != self._training:
             self._module.train(training)

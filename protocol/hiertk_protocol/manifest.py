@@ -19,6 +19,8 @@ MAX_CLASSES = 4096
 CLOSED_SLOT_BIAS = -1e9  # its softmax is exactly 0 in float32, and so is its gradient
 
 Positive = Annotated[int, Field(ge=1, le=1 << 20)]
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+WeightDecay = Annotated[float, Field(ge=0, lt=1)]
 Target = Literal["linux", "android", "rpi"]
 Backend = Literal["onnxruntime", "executorch", "torch"]
 Stem = Literal["torchvision", "3x3"]
@@ -112,15 +114,35 @@ class ClassInfo(_Record):
         return bias
 
 
-class OptimizerInfo(_Record):
-    """AdamW of the edge partition. Free slots rely on weight decay being 0."""
+class AdamW(_Record):
+    """AdamW of the edge partition."""
 
     name: Literal["adamw"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    learning_rate: LearningRate = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: WeightDecay = 0.0
+
+
+class Sgd(_Record):
+    """SGD of the edge partition, as PyTorch defines it, without dampening."""
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: LearningRate = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: WeightDecay = 0.0
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> "Sgd":
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+# Weight decay above 0 shrinks the rows of free class slots, too, which have no gradient.
+OptimizerInfo = Annotated[AdamW | Sgd, Field(discriminator="name")]
 
 
 class EngineInfo(_Record):

@@ -12,13 +12,13 @@ from hiertk_cloud.trainer import Trainer, TrainerSettings
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import (
+    AdamW,
     ClassInfo,
     EngineInfo,
     FeatureInfo,
     InputInfo,
     Manifest,
     ModelInfo,
-    OptimizerInfo,
 )
 from hiertk_protocol.messages import Batch, BatchKey, FeatureContract
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def make_manifest(split: int = 1) -> Manifest:
         input=InputInfo(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         features=FeatureInfo(shape=SHAPE, bits=8),
         classes=ClassInfo(names=CLASSES, capacity=SLOTS),
-        optimizer=OptimizerInfo(),
+        optimizer=AdamW(),
         engine=EngineInfo(backend="torch", version="2", batch_size=SAMPLES),
         parity=(),
         files={},

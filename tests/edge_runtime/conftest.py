@@ -1,11 +1,14 @@
-"""A real Mosquitto and a really exported bundle for the tests of the device."""
+"""A real Mosquitto and really exported bundles for the tests of the device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from edge_parts import CLASSES
 from hiertk.brokers import MosquittoBroker, find_mosquitto
+from hiertk_protocol.bundle import Bundle
+
+BACKENDS = ("onnxruntime", "torch", "executorch")
 
 
 @pytest.fixture
@@ -29,3 +32,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     return out
+
+
+@pytest.fixture(params=BACKENDS)
+def learner_bundle(request: pytest.FixtureRequest, bundle_of: Callable[[str], Bundle]) -> Bundle:
+    """A bundle; the test runs once for each backend."""
+    return bundle_of(request.param)

@@ -120,6 +120,68 @@ def test_more_epochs_go_on_from_the_checkpoint(offline: DeviceSettings) -> None:
     assert learner.edge_step == 24
 
 
+class FixedLearner(NumpyLearner):
+    """Trains on 4 images at a time, no more and no fewer."""
+
+    @property
+    def fixed_batch_size(self) -> int | None:
+        return 4
+
+    def can_train(self, samples: int) -> bool:
+        return samples == 4
+
+
+def open_fixed_learner(bundle: Bundle, _threads: int, checkpoint: Path | None) -> FixedLearner:
+    return FixedLearner(bundle.manifest, checkpoint)
+
+
+def test_a_batch_that_the_program_cannot_train_on_is_left_out_and_told_of_once(
+    offline: DeviceSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = write_images(tmp_path / "more", 17)  # 51 images: 12 batches and 3 images
+    schedule = replace(offline.schedule, epochs=2)
+    settings = replace(offline, data=f"folder:{data}", schedule=schedule)
+    with caplog.at_level(logging.WARNING), pytest.raises(TransportError):
+        run_device(settings, Watch(), open_engine=open_fixed_learner)
+    batches = training(spooled(settings))
+    assert [batch.edge_step for batch in batches] == list(range(24))
+    assert {len(batch.labels) for batch in batches} == {4}
+    told = [record.message for record in caplog.records if "left out" in record.message]
+    assert len(told) == 1
+    assert told[0].startswith("a batch of 3 images is left out")
+    evaluated = [one for one in spooled(settings) if one.purpose == FeatureBatch.HELD_OUT]
+    assert sum(len(batch.labels) for batch in evaluated) == 9, "evaluation takes them all"
+
+
+def test_another_batch_size_than_the_programs_is_refused_at_the_start(
+    offline: DeviceSettings,
+) -> None:
+    settings = replace(offline, batch_size=8)
+    with pytest.raises(ConfigError, match="--batch-size 8: this bundle's program takes 4 images"):
+        run_device(settings, Watch(), open_engine=open_fixed_learner)
+    assert spooled(settings) == []
+
+
+def test_too_few_images_for_the_program_are_refused_at_the_start(
+    offline: DeviceSettings, tmp_path: Path
+) -> None:
+    settings = replace(offline, data=f"folder:{write_images(tmp_path / 'few', 1)}")
+    with pytest.raises(ConfigError, match="3 images make no batch of 4"):
+        run_device(settings, Watch(), open_engine=open_fixed_learner)
+
+
+def test_the_devices_own_learning_rate_is_used(offline: DeviceSettings) -> None:
+    opened = []
+
+    def open_engine(bundle: Bundle, _threads: int, checkpoint: Path | None) -> NumpyLearner:
+        opened.append(NumpyLearner(bundle.manifest, checkpoint))
+        return opened[0]
+
+    with pytest.raises(TransportError):
+        run_device(replace(offline, learning_rate=0.125), Watch(), open_engine=open_engine)
+    assert [learner.learning_rate for learner in opened] == [0.125]
+
+
 def test_an_interrupted_run_resumes_to_the_very_same_training(
     offline: DeviceSettings, tmp_path: Path
 ) -> None:

@@ -3,13 +3,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from edge_parts import DEVICE, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
-from hiertk_protocol.bundle import open_bundle
+from hiertk.data import load, write_image_folder
+from hiertk_edge.backends import open_learner
+from hiertk_protocol.bundle import Bundle, open_bundle
+from hiertk_protocol.profile_file import read_edge_profile
 from tiny_cloud import TinyCloud
 
 NO_BROKER = "mqtt://127.0.0.1:9"
@@ -72,6 +76,38 @@ def test_verify_tells_every_check(tmp_path: Path, exported: Path) -> None:
     checks = json.loads(checked.stdout)
     assert checks[0]["what"] == "features of step 0"
     assert all(check["worst"] <= check["tolerance"] for check in checks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "executorch"])
+def test_every_command_takes_any_backends_bundle_without_a_flag(
+    tmp_path: Path, bundle_of: Callable[[str], Bundle], backend: str
+) -> None:
+    bundle = bundle_of(backend)
+    size = bundle.manifest.engine.batch_size
+    images = load("fashion-mnist-mini", "train")
+    write_image_folder(images, range(2 * size + 3), tmp_path / "data")
+    command = run_arguments(bundle.folder, tmp_path / "data")
+    options = ("--learning-rate", "0.002", "--drain-timeout", "0")
+    trained = edge(*command, *options, folder=tmp_path)
+    assert trained.returncode == 9, trained.stderr
+    state = tmp_path / f"hiertk-edge-{DEVICE}"
+    learner = open_learner(bundle, checkpoint=state / "checkpoint")
+    assert learner.edge_step == (3 if learner.can_train(3) else 2)
+    assert ("left out" in trained.stderr) == (not learner.can_train(3))
+
+    image = next((tmp_path / "data").rglob("*.png"))
+    where = ("--bundle", bundle.folder)
+    told = edge("predict", *where, "--state", state, "--json", image, folder=tmp_path)
+    assert len(json.loads(told.stdout)["classes"]) == 3
+    assert edge("verify", *where, folder=tmp_path).returncode == 0
+    options = ("--out", "device.toml", "--seconds", "0.1")
+    measured = edge("profile", *where, *options, folder=tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    profile = read_edge_profile(tmp_path / "device.toml")
+    assert profile.engine.backend == backend
+    samples = [step.samples for step in profile.points[0].steps]
+    assert samples == ([size // 4, size] if learner.fixed_batch_size is None else [size])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])

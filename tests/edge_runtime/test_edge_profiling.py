@@ -304,6 +304,11 @@ class SlowForward:
     """A learner whose inference form takes longer than its training step."""
 
     edge_step = 0
+    learning_rate = 0.1
+    fixed_batch_size = None
+
+    def can_train(self, samples: int) -> bool:
+        return samples > 0
 
     def forward_backward(self, *_inputs: Any, **_more: Any) -> StepResult:
         time.sleep(0.002)

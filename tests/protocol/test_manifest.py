@@ -8,9 +8,11 @@ from hiertk_protocol.errors import BundleError
 from hiertk_protocol.manifest import (
     CLOSED_SLOT_BIAS,
     MAX_MANIFEST_BYTES,
+    AdamW,
     ClassInfo,
     FeatureInfo,
     Manifest,
+    Sgd,
     parse_manifest,
 )
 from hypothesis import given
@@ -211,3 +213,33 @@ def test_every_manifest_that_validates_is_read_back() -> None:
         {**MANIFEST.model_dump(), "classes": {"names": ("Öl 🧴", "a\tb\\\"'\x00"), "capacity": 2}}
     )
     assert parse_manifest(odd.to_json(), "here") == odd
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [AdamW(weight_decay=0.5), Sgd(), Sgd(momentum=0.0, learning_rate=10), Sgd(nesterov=True)],
+)
+def test_either_optimizer_comes_back(optimizer: AdamW | Sgd) -> None:
+    manifest = MANIFEST.model_copy(update={"optimizer": optimizer})
+    parsed = parse_manifest(manifest.to_json(), "here")
+    assert parsed.optimizer == optimizer
+    assert type(parsed.optimizer) is type(optimizer)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "adam", "learning_rate": 0.1},
+        {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "beta1": 0.9},
+        {"name": "sgd", "learning_rate": 0.1, "momentum": 1.0, "weight_decay": 0.0},
+        {"name": "sgd", "learning_rate": 0.0},
+        {"name": "sgd", "momentum": 0.0, "nesterov": True},
+        {"learning_rate": 0.1},
+        [],
+        None,
+    ],
+)
+def test_an_optimizer_that_is_none_is_named(optimizer: object) -> None:
+    data = edited(lambda content: content.update(optimizer=optimizer))
+    with pytest.raises(BundleError, match=r"^here: optimizer"):
+        parse_manifest(data, "here")

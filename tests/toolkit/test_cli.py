@@ -79,7 +79,16 @@ def test_verify_runs_the_golden_steps(resnet18_bundle: Bundle, tmp_path: Path) -
     [
         ("export --model nothing --split 2 --target android", 4, "unknown network 'nothing'"),
         ("export --model resnet18 --split 99 --target android", 4, "separation points 1 to 8"),
-        ("export --model resnet18 --split 2 --target rpi", 3, "comes with a later version"),
+        (
+            "export --model resnet18 --split 2 --target rpi --backend onnxruntime",
+            3,
+            "--backend onnxruntime does not train on --target rpi: take executorch or torch",
+        ),
+        (
+            "export --model resnet18 --split 2 --target android --momentum 0.5",
+            3,
+            "--momentum: adamw has none",
+        ),
         ("export --model resnet18 --split 2", 2, "--target"),
         ("inspect nowhere", 7, "neither a bundle folder nor a zip"),
         ("verify nowhere", 7, "neither a bundle folder nor a zip"),

@@ -1,15 +1,26 @@
 """Exports are whole, checked, and leave nothing behind when they fail."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from hiertk.export import ExportSettings, export_bundle, parse_classes
+from hiertk.export.optimizer import OptimizerFlags
 from hiertk.models import load_cloud_partition
+from hiertk_edge.aten_operators import OPERATORS
 from hiertk_edge.golden import verify_golden
 from hiertk_protocol.bundle import Bundle, open_bundle
-from hiertk_protocol.errors import BundleError, ConfigError, HiertkError, ModelError, ParityError
+from hiertk_protocol.errors import (
+    BundleError,
+    ConfigError,
+    ExportError,
+    HiertkError,
+    ModelError,
+    ParityError,
+)
+from hiertk_protocol.manifest import Sgd
 from safetensors.torch import load_file, save_file
 
 EVERY_FILE = {
@@ -104,8 +115,10 @@ def test_a_zip_opens_as_the_same_bundle(tmp_path: Path) -> None:
         ({"model": "resnet9000"}, ModelError, "unknown network"),
         ({"split": 9}, ModelError, "separation points 1 to 8"),
         ({"target": "toaster"}, ConfigError, "choose from linux, android, rpi"),
-        ({"target": "rpi"}, ConfigError, "comes with a later version"),
-        ({"backend": "executorch"}, ConfigError, "comes with a later version"),
+        ({"backend": "tflite"}, ConfigError, "choose from onnxruntime, executorch, torch"),
+        ({"backend": "torch"}, ConfigError, "take onnxruntime or executorch"),
+        ({"target": "rpi", "backend": "onnxruntime"}, ConfigError, "take executorch or torch"),
+        ({"optimizer": OptimizerFlags("sgd")}, ConfigError, "take --backend executorch"),
         ({"input_size": 16}, ModelError, "at least 32 pixels"),
         ({"input_size": 7}, ConfigError, "from 8 to 1024"),
         ({"bits": 5}, ConfigError, "8 or 4 bits"),
@@ -202,3 +215,56 @@ def test_classes_are_a_number_names_or_a_file(tmp_path: Path) -> None:
 def test_no_classes_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--classes"):
         parse_classes(text)
+
+
+TORCH_FILES = {
+    "cloud/cloud.json",
+    "cloud/cloud.safetensors",
+    "edge/infer.pt2",
+    "edge/params.safetensors",
+    "edge/state.json",
+    "edge/train.pt2",
+    "golden/steps.safetensors",
+}
+
+
+def test_a_bundle_of_backend_torch_has_all_its_files_and_says_its_version(
+    bundle_of: Callable[[str], Bundle],
+) -> None:
+    bundle = bundle_of("torch")
+    assert set(bundle.manifest.files) == TORCH_FILES
+    engine = open_bundle(bundle.folder).manifest.engine
+    assert (engine.backend, engine.version) == ("torch", torch.__version__.partition("+")[0])
+    checks = {check.what for check in bundle.manifest.parity}
+    assert {"gradients", "updated parameters", "running statistics"} <= checks
+
+
+def test_an_export_of_backend_torch_has_the_users_optimizer_and_frozen_constants(
+    tmp_path: Path,
+) -> None:
+    flags = OptimizerFlags("sgd", learning_rate=0.1, weight_decay=1e-3, nesterov=True)
+    changes = {
+        "model": "vgg11_bn", "split": 1, "target": "rpi", "backend": "torch", "optimizer": flags,
+        "normalization": "frozen", "input_size": 40,
+    }  # fmt: skip
+    bundle = export_bundle(settings(tmp_path / "b", **changes)).bundle
+    chosen = bundle.manifest.optimizer
+    assert chosen == Sgd(learning_rate=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
+    state = json.loads(bundle.path("edge/state.json").read_bytes())
+    assert state["statistics"] == []
+    assert [name.rpartition(".")[2] for name in state["constants"]] == [
+        "running_mean", "running_var",
+    ]  # fmt: skip
+    stored = set(load_file(bundle.path("edge/params.safetensors")))
+    assert stored == {*state["parameters"], *state["constants"]}
+
+
+def test_an_operator_that_devices_do_not_run_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = OPERATORS - {"torch.ops.aten.relu.default"}
+    monkeypatch.setattr("hiertk.export.torch_artifacts.OPERATORS", few)
+    changes = {"model": "vgg11", "split": 1, "target": "linux", "backend": "torch"}
+    with pytest.raises(ExportError, match=r"does not run torch\.ops\.aten\.relu\.default: take"):
+        export_bundle(settings(tmp_path / "b", **changes))
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hiertk.export import ExportSettings, export_bundle, export_cuts, parse_splits
 from hiertk.models import load_cloud_partition
-from hiertk_edge.learner import open_learner
+from hiertk_edge.backends import open_learner
 from hiertk_protocol.bundle import open_bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ExportError, HiertkError
 
@@ -45,6 +45,20 @@ def settings(out: Path, **changes: object) -> ExportSettings:
         pytest.param({"model": "efficientnet_b0", "split": 2}, marks=pytest.mark.slow),
         pytest.param({"model": "vgg11_bn", "split": 2}, marks=pytest.mark.slow),
         pytest.param({"model": "timm:convnext_atto", "split": 1}, marks=pytest.mark.slow),
+        *(
+            pytest.param({"backend": "torch", "batch_size": 8, **changes}, marks=pytest.mark.slow)
+            for changes in (
+                {"split": 1, "normalization": "group"},
+                {"split": 1, "normalization": "frozen", "bottleneck": 16},
+                {"model": "vgg16", "split": 2},
+                {"model": "mobilenet_v2", "split": 3},
+                {"model": "mobilenet_v3_small", "split": 3},
+                {"model": "convnext_tiny", "split": 1},
+                {"model": "efficientnet_b0", "split": 2},
+                {"model": "shufflenet_v2_x1_0", "split": 2},
+                {"model": "regnet_y_400mf", "split": 2},
+            )
+        ),
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )

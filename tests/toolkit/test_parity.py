@@ -1,6 +1,10 @@
 """The gate catches what would train wrongly: each fault here was seen in a real exporter."""
 
+import json
 import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,11 @@ import pytest
 import torch
 from hiertk.export.parity import check_parity
 from hiertk.export.rounding import Tolerances
-from hiertk.models import EdgeModel
+from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
+from hiertk_edge import program_learner
+from hiertk_edge.optimizers import Trained, stepped
+from hiertk_edge.program_state import STATE
+from hiertk_edge.torch_program import STEP
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ParityError
 from networks import resnet18_sides
@@ -99,3 +107,118 @@ def test_moved_running_statistics_are_caught(copy: Bundle, reference: EdgeModel)
                 value.fill_(0.9)
     with pytest.raises(ParityError, match="running statistics"):
         check_parity(copy, reference, TOLERANCES)
+
+
+@pytest.fixture
+def program(bundle_of: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    """A copy of backend torch's bundle: convolution, batch normalization, ReLU, max pool."""
+    bundle = bundle_of("torch")
+    shutil.copytree(bundle.folder, tmp_path / "program")
+    return Bundle(tmp_path / "program", bundle.manifest)
+
+
+@pytest.fixture
+def vgg() -> EdgeModel:
+    network = NetworkSpec("vgg11_bn", 16, 32)
+    torch.manual_seed(0)
+    return both_sides(open_network(network), CutSpec(network, 1)).edge
+
+
+def edit_step(bundle: Bundle, change: Callable[[Any], None]) -> None:
+    """Change the graph of a training step."""
+    path = bundle.path(STEP)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    (name,) = (name for name in content if name.endswith("/models/model.json"))
+    model = json.loads(content[name])
+    change(model["graph_module"]["graph"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in (content | {name: json.dumps(model).encode()}).items():
+            archive.writestr(member, data)
+
+
+def names_of(bundle: Bundle) -> list[str]:
+    parameters: list[str] = json.loads(bundle.path(STATE).read_bytes())["parameters"]
+    return parameters
+
+
+def test_an_honest_program_passes(program: Bundle, vgg: EdgeModel) -> None:
+    edit_step(program, lambda _graph: None)
+    checks = {check.what for check in check_parity(program, vgg, TOLERANCES)}
+    assert {"gradients", "running statistics", "updated parameters"} <= checks
+
+
+def test_a_wrong_gradient_of_a_max_pool_is_caught(program: Bundle, vgg: EdgeModel) -> None:
+    """As one engine computed it: shared out over the window, to pixels that are not the largest."""
+
+    def share_out(graph: Any) -> None:
+        (node,) = (n for n in graph["nodes"] if "max_pool2d_with_indices_backward" in n["target"])
+        node["target"] = "torch.ops.aten.avg_pool2d_backward.default"
+        kept = {one["name"]: one for one in node["inputs"]}
+        order = ("grad_output", "self", "kernel_size", "stride", "padding", "ceil_mode")
+        node["inputs"] = [kept[name] for name in order]
+        node["inputs"].append({"name": "count", "arg": {"as_bool": True}, "kind": 1})
+        node["inputs"].append({"name": "divisor", "arg": {"as_none": True}, "kind": 1})
+
+    edit_step(program, share_out)
+    with pytest.raises(ParityError, match=r"gradients at partition\."):
+        check_parity(program, vgg, TOLERANCES)
+
+
+def test_gradients_of_a_program_under_each_others_names_are_caught(
+    program: Bundle, vgg: EdgeModel
+) -> None:
+    names = names_of(program)
+    first, second = (
+        names.index("partition.features.1.weight"),
+        names.index("partition.features.1.bias"),
+    )
+
+    def exchange(graph: Any) -> None:
+        outputs = graph["outputs"]
+        one, other = 3 + first, 3 + second
+        outputs[one], outputs[other] = outputs[other], outputs[one]
+
+    edit_step(program, exchange)
+    with pytest.raises(ParityError, match=r"gradients at partition\.features\.1\."):
+        check_parity(program, vgg, TOLERANCES)
+
+
+def test_parameters_of_a_program_under_each_others_names_are_caught(
+    program: Bundle, vgg: EdgeModel
+) -> None:
+    path = program.path(STATE)
+    names = json.loads(path.read_bytes())
+    parameters = names["parameters"]
+    one, other = (parameters.index(f"partition.features.1.{what}") for what in ("weight", "bias"))
+    parameters[one], parameters[other] = parameters[other], parameters[one]
+    path.write_text(json.dumps(names))
+    with pytest.raises(ParityError, match=r"features of step 0"):
+        check_parity(program, vgg, TOLERANCES)
+
+
+def test_statistics_of_a_program_that_stay_are_caught(program: Bundle, vgg: EdgeModel) -> None:
+    def stay(graph: Any) -> None:
+        count = len(names_of(program))
+        graph["outputs"][3 + count] = graph["inputs"][3 + count]
+
+    edit_step(program, stay)
+    with pytest.raises(ParityError, match=r"running statistics at .*running_mean"):
+        check_parity(program, vgg, TOLERANCES)
+
+
+def test_an_optimizer_that_forgets_is_caught(
+    program: Bundle, vgg: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its second step is wrong."""
+
+    def forgetful(info: Any, rate: float, before: Trained, gradients: Any) -> Trained:
+        blank = {
+            kind: {name: torch.zeros_like(value) for name, value in values.items()}
+            for kind, values in before.moments.items()
+        }
+        return stepped(info, rate, replace(before, moments=blank), gradients)
+
+    monkeypatch.setattr(program_learner, "stepped", forgetful)
+    with pytest.raises(ParityError, match="updated parameters"):
+        check_parity(program, vgg, TOLERANCES)

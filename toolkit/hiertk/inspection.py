@@ -3,7 +3,7 @@
 from typing import Any
 
 from hiertk_protocol.bundle import Bundle
-from hiertk_protocol.manifest import ParityCheck
+from hiertk_protocol.manifest import OptimizerInfo, ParityCheck, Sgd
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +14,7 @@ def print_manifest(bundle: Bundle) -> None:
     """Print what a bundle is."""
     manifest = bundle.manifest
     model, classes, features = manifest.model, manifest.classes, manifest.features
-    engine, steps = manifest.engine, manifest.optimizer
+    engine = manifest.engine
     names = ", ".join(classes.names[:_NAMES_SHOWN])
     more = len(classes.names) - _NAMES_SHOWN
     table = Table(title=str(bundle.folder), title_justify="left", show_header=False)
@@ -34,10 +34,7 @@ def print_manifest(bundle: Bundle) -> None:
             "engine",
             f"{engine.backend} {engine.version} on {manifest.target}, batch {engine.batch_size}",
         ),
-        (
-            "optimizer",
-            f"{steps.name}, rate {steps.learning_rate:g}, weight decay {steps.weight_decay:g}",
-        ),
+        ("optimizer", _optimizer(manifest.optimizer)),
         ("normalization", f"{model.normalization} statistics"),
         ("size", f"{sum(info.size for info in manifest.files.values()):,} bytes"),
         ("parity", f"{len(manifest.parity)} checks against PyTorch passed"),
@@ -73,6 +70,13 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
         "deployment": manifest.deployment,
         "manifest": manifest.model_dump(mode="json"),
     }
+
+
+def _optimizer(info: OptimizerInfo) -> str:
+    text = f"{info.name}, rate {info.learning_rate:g}, weight decay {info.weight_decay:g}"
+    if isinstance(info, Sgd):
+        text += f", momentum {info.momentum:g}{', nesterov' if info.nesterov else ''}"
+    return text
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hiertk_edge.ort_engine import import_engine
-from hiertk_protocol.manifest import OptimizerInfo
+from hiertk_protocol.manifest import AdamW
 from pydantic import BaseModel
 
 
@@ -19,7 +19,7 @@ class Request(BaseModel):
     forward: Path
     trained: tuple[str, ...]
     frozen: tuple[str, ...]
-    optimizer: OptimizerInfo
+    optimizer: AdamW
     folder: Path
 
 

@@ -16,13 +16,14 @@ from hiertk_protocol.profile import EdgePoint
 
 import hiertk_edge.cli  # in memory as in `hiertk-edge run`
 import hiertk_edge.device  # noqa: F401
-from hiertk_edge.learner import StepwiseLearner
+from hiertk_edge.learner import StepwiseLearner, check_batch_size
 from hiertk_edge.memory import return_freed_memory
 from hiertk_edge.profiling.images import open_images
 from hiertk_edge.profiling.records import MeasuredPoint, PointSettings
 from hiertk_edge.profiling.stopwatch import turns
 from hiertk_edge.profiling.training import StepMeter, open_stepwise
 from hiertk_edge.profiling.wire import DEVICE, WireMeter
+from hiertk_edge.sources import FolderSource
 from hiertk_edge.spool import Spool
 
 _WARM_UP_STEPS = 20  # features of fresh weights compress otherwise than those of trained ones
@@ -35,8 +36,8 @@ def measure_point(settings: PointSettings) -> MeasuredPoint:
     manifest = bundle.manifest
     source = open_images(settings.data, bundle, settings.folder / "images")
     learner = open_stepwise(bundle, threads=settings.threads)
-    few = max(2, settings.batch_size // 4)  # batch normalization needs two
-    small = StepMeter(learner, source, few) if few < settings.batch_size else None
+    check_batch_size(learner, settings.batch_size)
+    small = _small(learner, source, settings.batch_size)
     full = StepMeter(learner, source, settings.batch_size)
     with _spool(settings, bundle) as spool:
         sending = WireMeter(manifest, manifest.features.bits, spool)
@@ -68,6 +69,14 @@ def measure_point(settings: PointSettings) -> MeasuredPoint:
         prepare_ms=full.prepare_ms,
         refusals=tuple(wire.refusal for wire in wires if wire.refusal is not None),
     )
+
+
+def _small(learner: StepwiseLearner, source: FolderSource, batch_size: int) -> StepMeter | None:
+    """Return a meter of a quarter batch, where the engine takes one as it is."""
+    few = max(2, batch_size // 4)  # batch normalization needs two
+    if few == batch_size or learner.fixed_batch_size is not None:
+        return None
+    return StepMeter(learner, source, few)
 
 
 def peak_memory_bytes() -> int:

@@ -10,7 +10,6 @@ import typer
 from hiertk_protocol.errors import ConfigError
 
 from hiertk.commands.options import (
-    Backend,
     BatchSize,
     Bottleneck,
     ClassCapacity,
@@ -40,8 +39,33 @@ def export(
             "--uplink. Several (1,3,5) or all: a profiling bundle for hiertk-edge profile."
         ),
     ],
-    target: Annotated[str, typer.Option(help="linux or android.")],
-    backend: Backend = "onnxruntime",
+    target: Annotated[str, typer.Option(help="linux, android or rpi.")],
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="What trains on the device. linux: onnxruntime (default), executorch or torch; "
+            "android: onnxruntime (default) or executorch; rpi: executorch (default) or torch."
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adamw (onnxruntime, torch, executorch except on android) or sgd (executorch, "
+            "torch). Default: sgd with executorch, else adamw."
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Default: 0.001 for adamw, 0.01 for sgd.")
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd. Default: 0.9.")] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Default: 0. Above 0 it also shrinks the weights of class slots without a class, "
+            "as PyTorch's own does."
+        ),
+    ] = None,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Of sgd.")] = False,
     classes: Annotated[
         str, typer.Option(help="A number, names with commas between, or a file with one a line.")
     ] = "10",
@@ -87,6 +111,7 @@ def export(
     Example: hiertk export --model resnet18 --split 2 --target android
     """
     from hiertk.export import ExportSettings, parse_classes, parse_splits
+    from hiertk.export.optimizer import OptimizerFlags
 
     settings = ExportSettings(
         model=model,
@@ -94,6 +119,13 @@ def export(
         target=target,
         classes=parse_classes(classes),
         backend=backend,
+        optimizer=OptimizerFlags(
+            name=optimizer,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov or None,
+        ),
         class_capacity=class_capacity,
         input_size=input_size,
         batch_size=batch_size,
@@ -146,7 +178,7 @@ def _planned(settings: "ExportSettings", auto: _AutoSplit) -> "ExportSettings":
         normalization=settings.normalization,
         bottleneck=settings.bottleneck,
         slots=settings.class_info().capacity,
-        backend=settings.backend,
+        backend=settings.chosen_backend,
         batch_size=settings.batch_size,
         bits=auto.bits,
         edge_profile=auto.edge_profile,

@@ -14,7 +14,9 @@ ClassCapacity = Annotated[
     int | None,
     typer.Option(help="Slots for classes, free ones included. Default: the next multiple of 16."),
 ]
-Backend = Annotated[str, typer.Option(help="What trains on the device.")]
+Backend = Annotated[
+    str, typer.Option(help="What trains on the device: onnxruntime, executorch or torch.")
+]
 Stem = Annotated[
     str, typer.Option(help="First layers: torchvision's own, or 3x3 (no early downsampling).")
 ]

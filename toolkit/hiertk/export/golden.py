@@ -12,25 +12,37 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hiertk.data import load
-from hiertk.export.optimizer import adamw
+from hiertk.export.backends import RULES
+from hiertk.export.optimizer import torch_optimizer
 from hiertk.export.rounding import Tolerances, measure_tolerances
 from hiertk.models import EdgeModel
 from hiertk.training import update
 
 STEPS = 3
+FEWEST_STEPS = 2  # the second shows what the optimizer did
 BATCH = 8
+_MOST_VALUES = 8 << 20  # of images, beyond the fewest steps: 32 MiB
 
 
-def golden_batches(info: InputInfo, classes: ClassInfo) -> tuple[Tensor, Tensor]:
+def golden_batches(info: InputInfo, classes: ClassInfo, samples: int) -> tuple[Tensor, Tensor]:
     """Return images (steps, N, 3, S, S) float32 and labels (steps, N) int64 of real photographs.
 
-    They come from the shipped data set, whatever the bundle's classes are.
+    They come from the shipped data set, whatever the bundle's classes are. Many large images are
+    taken for two steps only.
     """
     images = load("fashion-mnist-mini", "test")
-    chosen = np.arange(STEPS * BATCH)
+    values = STEPS * samples * info.raw_bytes
+    steps = STEPS if values <= _MOST_VALUES else FEWEST_STEPS
+    chosen = np.arange(steps * samples) % len(images)
     inputs, labels = images.tensors(chosen, info)
     slots = labels % len(classes.names)
-    return inputs.reshape(STEPS, BATCH, *inputs.shape[1:]), slots.reshape(STEPS, BATCH)
+    return inputs.reshape(steps, samples, *inputs.shape[1:]), slots.reshape(steps, samples)
+
+
+def golden_samples(draft: Manifest) -> int:
+    """Return the samples of a golden step: few, but all of a program that takes no other number."""
+    engine = draft.engine
+    return BATCH if RULES[engine.backend].any_batch else engine.batch_size
 
 
 def write_golden(edge: EdgeModel, draft: Manifest, folder: Path) -> Tolerances:
@@ -38,11 +50,11 @@ def write_golden(edge: EdgeModel, draft: Manifest, folder: Path) -> Tolerances:
 
     Returns what an engine's steps may differ by.
     """
-    images, labels = golden_batches(draft.input, draft.classes)
+    images, labels = golden_batches(draft.input, draft.classes, golden_samples(draft))
     bias = torch.from_numpy(draft.classes.bias())
     tolerances = measure_tolerances(edge, images, labels, bias, draft.optimizer)
     model = copy.deepcopy(edge).train()
-    steps = adamw(model, draft.optimizer)
+    steps = torch_optimizer(model, draft.optimizer)
     losses = []
     first: tuple[Tensor, Tensor] | None = None
     for batch, slots in zip(images, labels, strict=True):

@@ -1,12 +1,10 @@
 """The export itself: build, cut, write, check, and only then put in place."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from hiertk_edge.ort_engine import VERSION
 from hiertk_protocol.bundle import (
     CLOUD_MODULE,
     CLOUD_WEIGHTS,
@@ -22,12 +20,11 @@ from hiertk_protocol.manifest import (
     InputInfo,
     Manifest,
     ModelInfo,
-    OptimizerInfo,
 )
 from safetensors.torch import save_file
 
+from hiertk.export.backends import RULES, write_artifacts
 from hiertk.export.golden import write_golden
-from hiertk.export.ort_artifacts import write_ort_artifacts
 from hiertk.export.parity import check_parity
 from hiertk.export.settings import ExportSettings
 from hiertk.export.uplink import advise
@@ -100,9 +97,7 @@ def write_edge(edge: EdgeModel, draft: Manifest, folder: Path, progress: Progres
     Raises ExportError or ParityError.
     """
     progress("writing the training artifacts")
-    write_ort_artifacts(
-        copy.deepcopy(edge), draft.input.size, draft.classes.capacity, draft.optimizer, folder
-    )
+    write_artifacts(edge, draft, folder)
     tolerances = write_golden(edge, draft, folder)
     progress("checking them against PyTorch")
     unchecked = draft.model_copy(update={"files": _files(folder)})
@@ -115,6 +110,7 @@ def write_edge(edge: EdgeModel, draft: Manifest, folder: Path, progress: Progres
 def draft_manifest(settings: ExportSettings, network: Cuttable, sides: Sides) -> Manifest:
     """Return the manifest of a cut, without files and checks yet."""
     point = network.point(settings.split)
+    backend = settings.chosen_backend
     return Manifest(
         target=settings.target,
         model=ModelInfo(
@@ -131,9 +127,9 @@ def draft_manifest(settings: ExportSettings, network: Cuttable, sides: Sides) ->
         input=InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         features=FeatureInfo(shape=sides.feature_shape, bits=settings.bits),
         classes=settings.class_info(),
-        optimizer=OptimizerInfo(),
+        optimizer=settings.optimizer_info(),
         engine=EngineInfo(
-            backend=settings.backend, version=VERSION, batch_size=settings.batch_size
+            backend=backend, version=RULES[backend].version, batch_size=settings.batch_size
         ),
         parity=(),
         files={},

@@ -1,5 +1,6 @@
 """Writing ONNX Runtime's training artifacts, with the repairs that release 1.19.2 needs."""
 
+import copy
 import logging
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import onnx
 import torch
 from hiertk_edge.ort_learner import EVAL_MODEL, OPTIMIZER_MODEL
 from hiertk_protocol.errors import ExportError
-from hiertk_protocol.manifest import OptimizerInfo
+from hiertk_protocol.manifest import AdamW, Manifest
 from onnx import numpy_helper
 
 from hiertk.export.ort_rewrites import rewrite_for_ort
@@ -22,25 +23,25 @@ _OPSET = 17  # 14 to 21 have gradients in this engine, 22 does not
 _READABLE_IR = 8  # the engine reads up to 10, onnx writes newer
 
 
-def write_ort_artifacts(
-    edge: EdgeModel, input_size: int, slots: int, optimizer: OptimizerInfo, folder: Path
-) -> None:
+def write_ort_artifacts(edge: EdgeModel, draft: Manifest, folder: Path) -> None:
     """Write training, eval and optimizer graph and the checkpoint to `folder/edge`.
 
     One training step takes images, class bias and labels, and returns loss, features and logits.
     Raises ExportError if the engine has no gradient for an operator.
     """
+    assert isinstance(draft.optimizer, AdamW), "the engine has no other"
     target = folder / "edge"
     target.mkdir()
-    rewrite_for_ort(edge)
+    model = copy.deepcopy(edge)
+    rewrite_for_ort(model)
     forward = folder / "forward.onnx"
-    operators = _export_forward(edge, input_size, slots, forward)
-    buffers = [name for name, _ in edge.named_buffers() if not name.endswith("num_batches_tracked")]
+    operators = _export_forward(model, draft.input.size, draft.classes.capacity, forward)
+    buffers = [name for name, _ in model.named_buffers() if "num_batches_tracked" not in name]
     request = Request(
         forward=forward,
-        trained=tuple(name for name, _ in edge.named_parameters()),
+        trained=tuple(name for name, _ in model.named_parameters()),
         frozen=tuple(buffers),
-        optimizer=optimizer,
+        optimizer=draft.optimizer,
         folder=target,
     )
     _generate(request, operators)

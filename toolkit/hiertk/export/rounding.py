@@ -13,7 +13,7 @@ from hiertk_protocol.manifest import OptimizerInfo
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from hiertk.export.optimizer import adamw
+from hiertk.export.optimizer import torch_optimizer
 from hiertk.models import EdgeModel
 from hiertk.training import update
 
@@ -100,7 +100,7 @@ def _losses(
     edge: EdgeModel, images: Tensor, labels: Tensor, bias: Tensor, optimizer: OptimizerInfo
 ) -> Tensor:
     model = copy.deepcopy(edge).train()
-    steps = adamw(model, optimizer)
+    steps = torch_optimizer(model, optimizer)
     losses = []
     for batch, slots in zip(images, labels, strict=True):
         loss = cross_entropy(model(batch, bias)[0], slots)

@@ -1,7 +1,7 @@
 """What can be chosen at export, and what is chosen where the user says nothing."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, get_args
 
@@ -11,11 +11,14 @@ from hiertk_protocol.manifest import (
     Backend,
     ClassInfo,
     Normalization,
+    OptimizerInfo,
     Stem,
     Target,
 )
 from pydantic import ValidationError
 
+from hiertk.export.backends import BACKENDS
+from hiertk.export.optimizer import OptimizerFlags, choose_optimizer
 from hiertk.models import CutSpec, NetworkSpec
 from hiertk.option_checks import check_batch_size, check_choice, check_input_size
 
@@ -26,14 +29,16 @@ _SPARE_SLOTS_MULTIPLE = 16
 class ExportSettings:
     """One export. out: None for `{model}-split{split}-{target}` in the current folder.
 
-    model: a name of hiertk.models, of which `package.module:factory` is trusted and run.
+    model: a name of hiertk.models, of which `package.module:factory` is trusted and run. backend:
+    None for the target's default.
     """
 
     model: str
     split: int
     target: str
     classes: tuple[str, ...]
-    backend: str = "onnxruntime"
+    backend: str | None = None
+    optimizer: OptimizerFlags = field(default_factory=OptimizerFlags)
     class_capacity: int | None = None
     input_size: int = 32
     batch_size: int = 32
@@ -64,6 +69,16 @@ class ExportSettings:
         )
         return CutSpec(network, self.split, self.bottleneck)
 
+    @property
+    def chosen_backend(self) -> Backend:
+        """The backend, or the target's default where none is named."""
+        backends = BACKENDS[cast("Target", self.target)]
+        return backends[0] if self.backend is None else cast("Backend", self.backend)
+
+    def optimizer_info(self) -> OptimizerInfo:
+        """Return the optimizer that the flags and the backend make. Raises ConfigError."""
+        return choose_optimizer(self.optimizer, cast("Target", self.target), self.chosen_backend)
+
     def class_info(self) -> ClassInfo:
         """Return names and slots; without a capacity, some slots are left for new classes."""
         spare = (len(self.classes) // _SPARE_SLOTS_MULTIPLE + 1) * _SPARE_SLOTS_MULTIPLE
@@ -77,14 +92,9 @@ class ExportSettings:
     def check(self) -> None:
         """Refuse what cannot be exported, before anything is built. Raises ConfigError."""
         check_choice("--target", self.target, get_args(Target))
-        check_choice("--backend", self.backend, get_args(Backend))
+        self._check_backend()
         check_choice("--stem", self.stem, get_args(Stem))
         check_choice("--normalization", self.normalization, get_args(Normalization))
-        if self.target == "rpi" or self.backend != "onnxruntime":
-            raise ConfigError(
-                f"target {self.target} with backend {self.backend} comes with a later version: "
-                "--target linux and android with --backend onnxruntime work now"
-            )
         if self.bits not in (8, 4):
             raise ConfigError(f"--bits {self.bits}: features are sent at 8 or 4 bits")
         check_batch_size(self.batch_size)
@@ -94,6 +104,18 @@ class ExportSettings:
                 f"{self.folder} exists: choose another folder with --out, or --force to replace it"
             )
         self.class_info()
+        self.optimizer_info()
+
+    def _check_backend(self) -> None:
+        if self.backend is None:
+            return
+        check_choice("--backend", self.backend, get_args(Backend))
+        backends = BACKENDS[cast("Target", self.target)]
+        if self.backend not in backends:
+            raise ConfigError(
+                f"--backend {self.backend} does not train on --target {self.target}: "
+                f"take {' or '.join(backends)}"
+            )
 
 
 def file_name(model: str) -> str:
