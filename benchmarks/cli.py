@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    backends,
     bottleneck,
     cloud,
     codec,
@@ -36,6 +37,7 @@ from benchmarks.workplace import ROOT, Effort, Workplace, export_resnet18
 
 BENCHMARKS = {
     "edge_step": edge_step,
+    "backends": backends,
     "edge_memory": edge_memory,
     "codec": codec,
     "cloud": cloud,

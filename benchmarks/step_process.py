@@ -1,8 +1,10 @@
 """A process that does training steps on request: reads how many, prints what each took.
 
 python -m benchmarks.step_process ENGINE BUNDLE IMAGES BATCH_SIZE; numbers come on standard input,
-lists of milliseconds go to standard output. Each engine has a process of its own, so that memory
-settings and loaded libraries of one do not change the other.
+lists of milliseconds go to standard output, and the peak of the memory at the end. ENGINE: learner
+(the bundle's, as hiertk-edge runs it), learner-default-memory (without its memory setting), eager
+(PyTorch). Each has a process of its own, so that memory settings and loaded libraries of one do not
+change the other.
 """
 
 import json
@@ -12,8 +14,9 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-from hiertk_edge.learner import open_learner
+from hiertk_edge.backends import open_learner
 from hiertk_edge.memory import return_freed_memory
+from hiertk_edge.profiling.point import peak_memory_bytes
 from hiertk_edge.sources import ImageBatch, open_source
 from hiertk_protocol.bundle import Bundle, open_bundle
 
@@ -22,25 +25,25 @@ _BATCHES = 8
 Step = Callable[[ImageBatch], object]
 
 
-def onnxruntime_step(bundle: Bundle) -> Step:
+def learner_step(bundle: Bundle) -> Step:
     """Return a step as the device's agent does it."""
     learner = open_learner(bundle)
     return lambda batch: learner.step(batch.images, batch.labels)
 
 
-def torch_step(bundle: Bundle) -> Step:
+def eager_step(bundle: Bundle) -> Step:
     """Return the same step in PyTorch eager, features handed over as a numpy array."""
     import torch
-    from hiertk.export.optimizer import adamw
+    from hiertk.export.optimizer import torch_optimizer
     from hiertk.models import CutSpec, NetworkSpec, both_sides, open_network
     from torch.nn.functional import cross_entropy
 
     torch.set_num_threads(1)
     manifest = bundle.manifest
     model = manifest.model
-    spec = NetworkSpec(model.name, manifest.classes.capacity, manifest.input.size)
+    spec = NetworkSpec(model.name, manifest.classes.capacity, manifest.input.size, model.stem)
     edge = both_sides(open_network(spec), CutSpec(spec, model.split)).edge.train()
-    optimizer = adamw(edge, manifest.optimizer)
+    optimizer = torch_optimizer(edge, manifest.optimizer)
     bias = torch.from_numpy(manifest.classes.bias())
 
     def step(batch: ImageBatch) -> object:
@@ -56,10 +59,10 @@ def torch_step(bundle: Bundle) -> Step:
 
 def main(engine: str, folder: str, images: str, batch_size: str) -> None:
     """Do steps until standard input ends."""
-    if engine == "onnxruntime":
+    if engine == "learner":
         return_freed_memory()  # as hiertk-edge does, before the engine is imported
     bundle = open_bundle(Path(folder))
-    step = torch_step(bundle) if engine == "torch" else onnxruntime_step(bundle)
+    step = eager_step(bundle) if engine == "eager" else learner_step(bundle)
     source = open_source(images, bundle.manifest.classes.names, bundle.manifest.input)
     found = source.training_batches(int(batch_size), seed=0, consumed=0, passes=1)
     batches = cycle([batch for batch, _ in zip(found, range(_BATCHES), strict=False)])
@@ -72,6 +75,7 @@ def main(engine: str, folder: str, images: str, batch_size: str) -> None:
             took.append(1000 * (time.perf_counter() - started))
             del result
         print(json.dumps(took), flush=True)
+    print(peak_memory_bytes())
 
 
 if __name__ == "__main__":
