@@ -59,9 +59,9 @@ def eager_step(bundle: Bundle) -> Step:
 
 def main(engine: str, folder: str, images: str, batch_size: str) -> None:
     """Do steps until standard input ends."""
-    if engine == "learner":
-        return_freed_memory()  # as hiertk-edge does, before the engine is imported
     bundle = open_bundle(Path(folder))
+    if engine == "learner":  # as hiertk-edge does, before the engine is imported
+        return_freed_memory(bundle.manifest.engine.backend)
     step = eager_step(bundle) if engine == "eager" else learner_step(bundle)
     source = open_source(images, bundle.manifest.classes.names, bundle.manifest.input)
     found = source.training_batches(int(batch_size), seed=0, consumed=0, passes=1)

@@ -74,10 +74,8 @@ def run(
     """
     from hiertk_edge.agent import Schedule, Watch
     from hiertk_edge.device import DeviceSettings, run_device
-    from hiertk_edge.memory import return_freed_memory
     from hiertk_edge.report import Reporter, human_line, json_line, outcome_json, print_outcome
 
-    return_freed_memory()
     _log_to_stderr(debug=debug)
     interruption = Interruption()
     reporter = Reporter(json_line if json_ else human_line)

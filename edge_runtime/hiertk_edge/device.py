@@ -16,6 +16,7 @@ from hiertk_edge.agent import Agent, Schedule, Watch
 from hiertk_edge.backends import open_learner
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.learner import Learner, check_batch_size
+from hiertk_edge.memory import return_freed_memory
 from hiertk_edge.sources import FolderSource, open_source
 from hiertk_edge.spool import DEFAULT_MAX_BYTES, Spool
 from hiertk_edge.state import StateFolder, lock_state
@@ -88,6 +89,7 @@ def run_device(
 
 
 def _open_engine(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
+    return_freed_memory(bundle.manifest.engine.backend)
     return open_learner(bundle, threads=threads, checkpoint=checkpoint)
 
 

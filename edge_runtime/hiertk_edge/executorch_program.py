@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -105,17 +105,20 @@ def _runtime() -> Any:
     return module
 
 
-def _load(runtime: Any, path: Path, said: IO[bytes]) -> Any:
+def _load(runtime: Any, path: Path, said: IO[str]) -> Any:
     try:
         if path.stat().st_size < _LEAST_BYTES:
-            raise BundleError(f"{path} is no ExecuTorch program: export the bundle again")
+            raise BundleError(
+                f"{path} is no program that ExecuTorch {VERSION} runs: too short: export the "
+                "bundle again"
+            )
         program = runtime._load_for_executorch(  # noqa: SLF001  # experimental, as all of it
             str(path), program_verification=runtime.Verification.InternalConsistency
         )
         program.method_meta("forward")
     except (OSError, RuntimeError) as error:
         said.seek(0)
-        lines = said.read().decode(errors="replace").strip().splitlines()
+        lines = [line for line in said.read().splitlines() if line.strip()]
         reason = lines[-1] if lines else str(error).splitlines()[0]
         raise BundleError(
             f"{path} is no program that ExecuTorch {VERSION} runs: {reason}: export the bundle "
@@ -125,17 +128,17 @@ def _load(runtime: Any, path: Path, said: IO[bytes]) -> Any:
 
 
 @contextmanager
-def _caught_stderr() -> Iterator[IO[bytes]]:
-    """Send what is written to standard error, by C++ too, into a file that is given back."""
+def _caught_stderr() -> Iterator[IO[str]]:
+    """Send what is written to standard error, by C++ and by Python, into a file that is given."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as caught:
+        with tempfile.TemporaryFile("w+", errors="replace") as caught:
             os.dup2(caught.fileno(), 2)
             try:
-                yield caught
+                with redirect_stderr(caught):
+                    yield caught
             finally:
-                sys.stderr.flush()
                 os.dup2(kept, 2)
     finally:
         os.close(kept)

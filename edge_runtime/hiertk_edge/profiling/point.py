@@ -34,6 +34,7 @@ def measure_point(settings: PointSettings) -> MeasuredPoint:
     """Measure in this very process. Raises HiertkError."""
     bundle = open_bundle(settings.bundle)
     manifest = bundle.manifest
+    return_freed_memory(manifest.engine.backend)
     source = open_images(settings.data, bundle, settings.folder / "images")
     learner = open_stepwise(bundle, threads=settings.threads)
     check_batch_size(learner, settings.batch_size)
@@ -119,7 +120,6 @@ def _spool(settings: PointSettings, bundle: Bundle) -> closing[Spool]:
 
 def main() -> None:
     """Measure what the one argument says."""
-    return_freed_memory()
     settings = PointSettings.model_validate_json(sys.argv[1])
     print(measure_point(settings).model_dump_json())
 
