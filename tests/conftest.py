@@ -10,7 +10,6 @@ import pytest
 # Before torch is imported anywhere: with two threads on two busy cores it can be 100 times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from bundles import export_fashion
 from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto
 from hiertk_protocol.bundle import Bundle
 
@@ -25,7 +24,7 @@ def make_broker(kind: str, folder: Path) -> Broker:
     return MosquittoBroker(folder)
 
 
-@pytest.fixture(params=["mosquitto", "embedded"])
+@pytest.fixture(params=["mosquitto", pytest.param("embedded", marks=pytest.mark.slow)])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     """A running broker; the test runs once with each kind."""
     with make_broker(request.param, tmp_path / "broker") as running:
@@ -52,6 +51,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def resnet18_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """ResNet-18 at separation point 2 with ten classes; not to be changed."""
+    from bundles import export_fashion
+
     folder = tmp_path_factory.mktemp("export") / "bundle"
     return export_fashion(folder, model="resnet18", split=2)
 
@@ -70,6 +71,8 @@ def bundle_of(
         if backend == "onnxruntime":
             found: Bundle = request.getfixturevalue("resnet18_bundle")
             return found
+        from bundles import export_fashion
+
         folder = tmp_path_factory.mktemp(backend) / "bundle"
         return export_fashion(folder, model="vgg11_bn", split=1, backend=backend, batch_size=16)
 

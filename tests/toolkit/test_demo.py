@@ -31,7 +31,7 @@ def processes_with(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+@pytest.mark.parametrize("broker", ["mosquitto", pytest.param("embedded", marks=pytest.mark.slow)])
 def test_a_small_run_loses_and_doubles_nothing(tmp_path: Path, broker: str) -> None:
     done = subprocess.run(
         demo(tmp_path / "runs", "--broker", broker, "--json"),

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from hiertk_edge.executorch_program import INFER, STEP
@@ -12,6 +13,9 @@ from torch import Tensor, fx, nn
 
 from hiertk.export.joint import trace_step
 from hiertk.models import EdgeModel
+
+if TYPE_CHECKING:
+    from hiertk.export.xnnpack.graph import Graph
 
 _DELEGATE = "XnnpackBackend"
 
@@ -43,20 +47,23 @@ def lower(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> bytes:
         graph = translate(module)
         (outputs,) = [node.args[0] for node in module.graph.nodes if node.op == "output"]
         shapes = [tuple(node.meta["val"].shape) for node in outputs]
-        return _program(graph.serialize(), graph.constants, inputs, shapes)
+        return program_around(graph, inputs, shapes)
 
 
-def _program(
-    payload: bytes, constants: object, inputs: tuple[Tensor, ...], shapes: list[tuple[int, ...]]
+def program_around(
+    graph: "Graph", inputs: tuple[Tensor, ...], shapes: list[tuple[int, ...]]
 ) -> bytes:
-    """Put a program around a delegate. It copies no inputs: they are read where they lie."""
+    """Return a program that is one delegate, with outputs of these shapes.
+
+    It copies no inputs: they are read where they lie. Raises ExportError.
+    """
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from executorch.exir.lowered_backend_module import LoweredBackendModule
     from executorch.exir.passes import MemoryPlanningPass
 
     config = EdgeCompileConfig(_skip_dim_order=True)
     stand_in = torch.export.export(_StandIn(shapes), inputs, strict=False)
-    delegate = LoweredBackendModule(stand_in, _DELEGATE, payload, [], constants)
+    delegate = LoweredBackendModule(stand_in, _DELEGATE, graph.serialize(), [], graph.constants)
     try:
         program = to_edge(
             torch.export.export(_Delegated(delegate), inputs, strict=False), compile_config=config

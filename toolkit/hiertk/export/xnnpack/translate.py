@@ -63,7 +63,7 @@ class Translator:
     def _translate(self, node: fx.Node) -> Result:
         rule = RULES.get(node.target)
         if rule is None:
-            raise ExportError(f"ExecuTorch cannot train {operator_name(node)}: it has no rule")
+            raise _untrainable(node, "it has no rule")
         arguments = fx.node.map_arg(node.args, lambda used: self._results[used])
         options = fx.node.map_arg(node.kwargs, lambda used: self._results[used])
         try:
@@ -71,7 +71,10 @@ class Translator:
                 return rule(self, node, *arguments, **options)
             return rule(self, *arguments, **options)
         except UnsupportedError as error:
-            raise ExportError(f"ExecuTorch cannot train {operator_name(node)}: {error}") from error
+            raise _untrainable(node, str(error)) from error
+        except (TypeError, AttributeError, AssertionError) as error:
+            # An activation where the rule expects a single value, or an argument that it lacks.
+            raise _untrainable(node, "this use of it has no rule") from error
 
 
 class UnsupportedError(Exception):
@@ -102,9 +105,12 @@ def node_rule(*targets: Any) -> Callable[[Rule], Rule]:
     return enter
 
 
-def operator_name(node: fx.Node) -> str:
-    """Return how PyTorch calls the operator of a node."""
-    return str(node.target).removesuffix(".default")
+def _untrainable(node: fx.Node, reason: str) -> ExportError:
+    operator = str(node.target).removesuffix(".default")
+    return ExportError(
+        f"ExecuTorch cannot train {operator}: {reason}: take another separation point, or another "
+        "--backend"
+    )
 
 
 def translate(module: fx.GraphModule) -> Graph:
