@@ -22,7 +22,7 @@ convolution, with the pool that follows, MobileNetV2 after its third block. Memo
 peak with the libraries that it loads: torch and torchvision for eager, torch and ExecuTorch, torch,
 or ONNX Runtime alone."""
 
-_TURNS = {"tiny": 2, "quick": 6, "full": 20}
+_TURNS = {"tiny": 2, "quick": 4, "full": 10}
 _BACKENDS = ("executorch", "torch", "onnxruntime")
 
 
