@@ -6,7 +6,15 @@ from importlib.metadata import version
 from hiertk_protocol import machine_info
 from pydantic import BaseModel, ConfigDict
 
-_ENGINES = ("torch", "onnxruntime-training-cpu", "numpy", "zstandard", "paho-mqtt", "protobuf")
+_ENGINES = (
+    "torch",
+    "onnxruntime-training-cpu",
+    "executorch",
+    "numpy",
+    "zstandard",
+    "paho-mqtt",
+    "protobuf",
+)
 
 
 class Machine(BaseModel):

@@ -11,8 +11,11 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from bundles import export_fashion
+from hiertk.export.joint import StepGraphs, trace_step
 from hiertk.export.parity import check_parity
 from hiertk.export.rounding import Tolerances
+from hiertk.export.xnnpack import windows
 from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
 from hiertk_edge import program_learner
 from hiertk_edge.optimizers import Trained, stepped
@@ -222,3 +225,36 @@ def test_an_optimizer_that_forgets_is_caught(
     monkeypatch.setattr(program_learner, "stepped", forgetful)
     with pytest.raises(ParityError, match="updated parameters"):
         check_parity(program, vgg, TOLERANCES)
+
+
+@pytest.mark.parametrize("fault", ["a shared gradient of the max pool", "exchanged names"])
+def test_a_fault_in_the_executorch_compiler_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Of a pool that gives all of its window a share, or of gradients in another order."""
+    if fault == "exchanged names":
+
+        def shifted(*arguments: Any, **options: Any) -> StepGraphs:
+            graphs = trace_step(*arguments, **options)
+            (output,) = (node for node in graphs.step.graph.nodes if node.op == "output")
+            results = list(output.args[0])
+            one, other = (
+                3 + graphs.state.parameters.index(f"partition.features.1.{what}")
+                for what in ("weight", "bias")
+            )
+            results[one], results[other] = results[other], results[one]
+            output.args = (tuple(results),)
+            return graphs
+
+        monkeypatch.setattr("hiertk.export.executorch_artifacts.trace_step", shifted)
+    else:
+
+        def shared(on: Any, images: Any, _pooled: Any, gradient: Any, window: Any) -> Any:
+            return windows.average_pool_gradient(on, gradient, window, *images.shape[2:])
+
+        monkeypatch.setattr(windows, "max_pool_gradient", shared)
+    with pytest.raises(ParityError, match=r"gradients at partition\.features\."):
+        export_fashion(
+            tmp_path / "bundle", model="vgg11_bn", split=1, backend="executorch", batch_size=8
+        )
+    assert not (tmp_path / "bundle").exists()
