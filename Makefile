@@ -9,10 +9,10 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format bench proto clean
+.PHONY: help setup demo test test-slow test-arm64 check format bench proto clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/dev.done  ## Install everything for development into .venv
 
@@ -20,10 +20,13 @@ demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices
 	$(BIN)/hiertk demo $(DEMO)
 
 test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fails)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow and not arm64" $(PYTEST)
 
 test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other network
 	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+test-arm64: $(VENV)/dev.done  ## Run the tests on an emulated Raspberry Pi (Debian, root, 6 GB below ~/.cache)
+	$(BIN)/python -m pytest -m arm64 tests/arm64 $(PYTEST)
 
 check: $(VENV)/dev.done  ## Lint, check formatting and types
 	$(BIN)/ruff check $(FILES)

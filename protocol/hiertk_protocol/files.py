@@ -62,8 +62,10 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _take_place(temporary: Path, target: Path) -> None:
+    readable = temporary.stat().st_mode & 0o666
     for path in temporary.rglob("*"):
         if path.is_file():
+            path.chmod(readable)  # safetensors writes files that only their owner may read
             with path.open("rb") as written:
                 os.fsync(written.fileno())
     outgoing = target.with_name(f".{target.name}.{os.getpid()}.old")

@@ -44,6 +44,7 @@ def test_export_as_json_is_one_object(tmp_path: Path) -> None:
     assert "--bits 4" in told["notes"][0]
 
 
+@pytest.mark.slow
 def test_the_same_export_gives_the_same_bundle_anywhere(tmp_path: Path) -> None:
     """So devices and cloud may be given bundles that were made apart."""
     ids = []

@@ -51,6 +51,12 @@ def test_a_bundle_has_all_its_files_and_opens(resnet18_bundle: Bundle) -> None:
     }  # fmt: skip
 
 
+def test_whoever_may_read_the_folder_may_read_its_files(resnet18_bundle: Bundle) -> None:
+    folder = resnet18_bundle.folder
+    modes = {path.stat().st_mode & 0o666 for path in folder.rglob("*") if path.is_file()}
+    assert modes == {folder.stat().st_mode & 0o666}
+
+
 def test_the_gate_is_recorded(resnet18_bundle: Bundle) -> None:
     checks = {check.what: check for check in resnet18_bundle.manifest.parity}
     assert checks["features of step 0"].tolerance == 1e-4
@@ -62,7 +68,9 @@ def test_the_gate_is_recorded(resnet18_bundle: Bundle) -> None:
     "changes",
     [
         {"model": "resnet18", "split": 1, "bits": 8, "stem": "3x3"},
-        {"model": "resnet18", "split": 8, "class_capacity": 3},
+        pytest.param(
+            {"model": "resnet18", "split": 8, "class_capacity": 3}, marks=pytest.mark.slow
+        ),
         {"model": "vgg16", "split": 4, "target": "linux"},
         {"model": "resnet18", "split": 2, "input_size": 65},
     ],
@@ -165,8 +173,14 @@ def test_a_failing_gate_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     ("changes", "advice"),
     [
         ({"bits": 8}, r"take --bits 4 \(2048 bytes\) or --split 3 \(2048 bytes\)"),
-        ({"stem": "3x3"}, r"take --split 5 \(\d+ bytes\)|no cut"),
-        ({"model": "vgg16", "split": 4}, r"take --split 7 \(2048 bytes\)"),
+        pytest.param(
+            {"stem": "3x3"}, r"take --split 5 \(\d+ bytes\)|no cut", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"model": "vgg16", "split": 4},
+            r"take --split 7 \(2048 bytes\)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_uplink_above_the_raw_image_is_warned_of(
