@@ -6,6 +6,7 @@ import pytest
 from hiertk_protocol.bundle import Bundle
 
 from benchmarks import (
+    backends,
     bottleneck,
     cloud,
     codec,
@@ -26,7 +27,18 @@ from benchmarks.workplace import Workplace
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "benchmark",
-    [bottleneck, cloud, codec, edge_memory, edge_step, export, overlap, plan, prediction],
+    [
+        backends,
+        bottleneck,
+        cloud,
+        codec,
+        edge_memory,
+        edge_step,
+        export,
+        overlap,
+        plan,
+        prediction,
+    ],
 )
 def test_each_benchmark_gives_figures(
     benchmark: object, resnet18_bundle: Bundle, tmp_path: Path
