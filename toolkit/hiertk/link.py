@@ -135,7 +135,7 @@ class ShapedLink:
 
     async def _serve(self, client: socket.socket) -> None:
         with suppress(OSError):  # a broken connection: both sides see it end
-            reader, writer = await asyncio.open_connection(sock=client, limit=_SOCKET_BUFFER_BYTES)
+            reader, writer = await _open_streams(client)
             try:
                 await self._carry_both_ways(reader, writer)
             finally:
@@ -167,7 +167,7 @@ class ShapedLink:
         except BaseException:
             sock.close()
             raise
-        return await asyncio.open_connection(sock=sock, limit=_SOCKET_BUFFER_BYTES)
+        return await _open_streams(sock)
 
 
 class _Direction:
@@ -246,6 +246,17 @@ def _bound_buffers(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
     # Accepted sockets inherit it. Without it small packets wait for the acknowledgement.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+async def _open_streams(sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return the streams of a connected socket; cancelled meanwhile, leave none of them open."""
+    opening = asyncio.ensure_future(asyncio.open_connection(sock=sock, limit=_SOCKET_BUFFER_BYTES))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        _, writer = await opening  # at once: the socket is connected
+        await _abort(writer)
+        raise
 
 
 async def _abort(writer: asyncio.StreamWriter) -> None:
