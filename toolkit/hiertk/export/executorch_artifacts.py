@@ -26,13 +26,7 @@ def write_executorch_artifacts(edge: EdgeModel, draft: Manifest, folder: Path) -
     Raises ExportError if an operator cannot be lowered, naming it.
     """
     (folder / STEP).parent.mkdir()
-    graphs = trace_step(
-        edge,
-        draft.engine.batch_size,
-        draft.input.size,
-        draft.classes.capacity,
-        dynamic_batch=False,
-    )
+    graphs = trace_step(edge, draft, dynamic_batch=False)
     (folder / STEP).write_bytes(lower(graphs.step, graphs.step_inputs))
     (folder / INFER).write_bytes(lower(graphs.infer, graphs.infer_inputs))
     write_state(graphs.state, edge.state_dict(), folder)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from hiertk_edge.program_state import ProgramState
 from hiertk_protocol.errors import ExportError
+from hiertk_protocol.manifest import Manifest
 from torch import Tensor, fx, nn
 from torch.func import functional_call, functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -38,10 +39,10 @@ class StepGraphs:
     infer_inputs: tuple[Tensor, ...]
 
 
-def trace_step(
-    edge: EdgeModel, batch_size: int, input_size: int, slots: int, *, dynamic_batch: bool
-) -> StepGraphs:
-    """Trace the step; `edge` stays as it is. dynamic_batch: leave the number of samples open.
+def trace_step(edge: EdgeModel, draft: Manifest, *, dynamic_batch: bool) -> StepGraphs:
+    """Trace the step that a manifest describes; `edge` stays as it is.
+
+    dynamic_batch: leave the number of samples open.
 
     Raises ExportError for a network that cannot be traced so.
     """
@@ -49,7 +50,8 @@ def trace_step(
     state = state_of(model)
     tensors = {name: value.detach() for name, value in model.state_dict().items()}
     values = tuple(tensors[name] for name in state.names)
-    images = torch.zeros(batch_size, 3, input_size, input_size)
+    batch_size, slots = draft.engine.batch_size, draft.classes.capacity
+    images = torch.zeros(batch_size, *draft.input.shape)
     targets = torch.full((batch_size, slots), 1 / (batch_size * slots))
     bias = torch.zeros(slots)
     step_inputs = (images, targets, bias, *values)

@@ -23,13 +23,7 @@ def write_torch_artifacts(edge: EdgeModel, draft: Manifest, folder: Path) -> Non
     Raises ExportError if the step cannot be traced, or needs an operator that devices do not run.
     """
     (folder / STEP).parent.mkdir()
-    graphs = trace_step(
-        edge,
-        draft.engine.batch_size,
-        draft.input.size,
-        draft.classes.capacity,
-        dynamic_batch=True,
-    )
+    graphs = trace_step(edge, draft, dynamic_batch=True)
     _write(graphs.step, graphs.step_inputs, 2, folder / STEP)
     _write(graphs.infer, graphs.infer_inputs, 1, folder / INFER)
     write_state(graphs.state, edge.state_dict(), folder)

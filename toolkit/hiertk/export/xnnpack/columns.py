@@ -38,6 +38,17 @@ class Window:
         return rows, columns
 
 
+def shifted_columns(on: Operators, chunk: Value, window: Window, fill: float = 0.0) -> list[Value]:
+    """Return (n, H, W, C) padded and shifted by each column of a kernel of stride 1.
+
+    (n, padded H, W', C) each: the rows are still all there.
+    """
+    top, left = window.padding
+    _, columns = window.output(*chunk.shape[1:3])
+    padded = on.pad(chunk, (0, top, left, 0), (0, top, left, 0), fill)
+    return [on.part(padded, 2, column, columns) for column in range(window.kernel[1])]
+
+
 def taps_of(on: Operators, chunk: Value, window: Window, fill: float = 0.0) -> list[Value]:
     """Return what each tap of a window sees of (n, H, W, C): (n, H', 1, W', C) each."""
     samples, height, width, channels = chunk.shape

@@ -13,6 +13,7 @@ from hiertk.export.xnnpack.columns import (
     Window,
     as_rows,
     interleaved,
+    shifted_columns,
     taps_of,
     transposed_columns,
 )
@@ -188,16 +189,13 @@ def rows_product(
     on: Operators, images: Activation, matrix: Value, window: Window, bias: Value | None
 ) -> Activation:
     """Convolve at stride 1; matrix: (kernel width * C, kernel height * M)."""
-    height, width = window.kernel
+    height = window.kernel[0]
     outputs = matrix.shape[1] // height
-    top, left = window.padding
 
     def convolved(chunk: Value) -> Value:
         samples, rows, columns, _ = chunk.shape
         high, wide = window.output(rows, columns)
-        padded = on.pad(chunk, (0, top, left, 0), (0, top, left, 0))
-        shifted = [on.part(padded, 2, column, wide) for column in range(width)]
-        rowwise = on.linear(on.concatenate(shifted, 3), matrix)
+        rowwise = on.linear(on.concatenate(shifted_columns(on, chunk, window), 3), matrix)
         parts = [
             on.slice(rowwise, (0, row, 0, row * outputs), (samples, high, wide, outputs))
             for row in range(height)

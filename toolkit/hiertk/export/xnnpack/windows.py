@@ -6,7 +6,7 @@ from itertools import product
 from executorch.backends.xnnpack.serialization import xnnpack_graph_schema as schema
 
 from hiertk.export.xnnpack.activations import step
-from hiertk.export.xnnpack.columns import Window, as_rows, interleaved, taps_of
+from hiertk.export.xnnpack.columns import Window, as_rows, interleaved, shifted_columns, taps_of
 from hiertk.export.xnnpack.graph import Value, not_before
 from hiertk.export.xnnpack.layout import Activation, settle, with_gradient
 from hiertk.export.xnnpack.operators import Operators
@@ -192,9 +192,8 @@ def _flat_taps(on: Operators, chunk: Value, window: Window, fill: float = 0.0) -
 
 def _unstrided_taps(on: Operators, chunk: Value, window: Window, fill: float) -> list[Value]:
     samples, height, width, channels = chunk.shape
-    (top, left), (rows, columns) = window.padding, window.output(height, width)
-    padded = on.pad(chunk, (0, top, left, 0), (0, top, left, 0), fill)
-    shifted = [on.part(padded, 2, column, columns) for column in range(window.kernel[1])]
+    rows, columns = window.output(height, width)
+    shifted = shifted_columns(on, chunk, window, fill)
     return [
         on.slice(shifted[column], (0, row, 0, 0), (samples, rows, columns, channels))
         for row, column in product(range(window.kernel[0]), range(window.kernel[1]))
