@@ -1,13 +1,10 @@
 """A training step of every backend against PyTorch eager: time and peak memory."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 
-from hiertk.data import load
-from hiertk.export import ExportSettings, export_bundle
-from hiertk.export.optimizer import OptimizerFlags
 from hiertk_protocol.bundle import Bundle
 
+from benchmarks.cases import SMALL, Case, export_case
 from benchmarks.figures import Figure, at_most, interleave, ratios
 from benchmarks.stepper import Stepper
 from benchmarks.workplace import Workplace
@@ -26,26 +23,13 @@ _TURNS = {"tiny": 2, "quick": 4, "full": 10}
 _BACKENDS = ("executorch", "torch", "onnxruntime")
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is trained."""
-
-    model: str
-    split: int
-    stem: str
-    batch_size: int
-
-    def __str__(self) -> str:
-        return f"{self.model} at {self.split}, batch {self.batch_size}"
-
-
 _ALL = (
     Case("resnet18", 2, "3x3", 8),
     Case("resnet18", 2, "3x3", 32),
     Case("vgg16", 2, "torchvision", 32),
     Case("mobilenet_v2", 3, "torchvision", 32),
 )
-_CASES = {"tiny": (Case("vgg16", 1, "torchvision", 8),), "quick": _ALL, "full": _ALL}
+_CASES = {"tiny": (SMALL,), "quick": _ALL, "full": _ALL}
 
 
 def measure(place: Workplace) -> list[Figure]:
@@ -87,15 +71,10 @@ def _at(place: Workplace, case: Case) -> list[Figure]:
 
 def _export(place: Workplace, case: Case, backend: str) -> Bundle:
     place.tell(f"exporting {case} for {backend}")
-    settings = ExportSettings(
-        model=case.model,
-        split=case.split,
-        target="linux",
-        classes=load("fashion-mnist-mini", "test").classes,
+    return export_case(
+        case,
+        place.folder / f"{case.model}-{case.batch_size}-{backend}",
         backend=backend,
-        optimizer=OptimizerFlags(name="adamw" if backend == "onnxruntime" else "sgd"),
-        batch_size=case.batch_size,
-        stem=case.stem,
-        out=place.folder / f"{case.model}-{case.batch_size}-{backend}",
+        target="linux",
+        optimizer="adamw" if backend == "onnxruntime" else "sgd",
     )
-    return export_bundle(settings).bundle

@@ -3,15 +3,13 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from hiertk.brokers import installed_broker
-from hiertk.data import load
 from hiertk.demo.processes import Children
-from hiertk.export import ExportSettings, export_bundle
 from hiertk_protocol.bundle import Bundle
 
+from benchmarks.cases import SMALL, Case, export_case
 from benchmarks.figures import Figure, at_most
 from benchmarks.workplace import Effort, Workplace, environment, python, write_images
 
@@ -36,20 +34,6 @@ _NETWORKS = (
 _RPI_IMAGES = {"tiny": 16, "quick": 320, "full": 320}
 
 
-@dataclass(frozen=True)
-class Case:
-    """A bundle for the Raspberry Pi."""
-
-    model: str
-    split: int
-    stem: str
-    batch_size: int
-    backend: str
-
-    def __str__(self) -> str:
-        return f"{self.backend}, {self.model} at {self.split}, batch {self.batch_size}"
-
-
 def measure(place: Workplace) -> list[Figure]:
     """Return the peaks of ONNX Runtime, with and without held-out images, and of the others."""
     folder = place.folder / "memory"
@@ -61,14 +45,17 @@ def measure(place: Workplace) -> list[Figure]:
                 for held_out in (False, True)
                 for batch_size in _BATCH_SIZES[place.effort]
             ]
-        return figures + [_rpi(place, broker.url, case) for case in _cases(place.effort)]
+        return figures + [
+            _rpi(place, broker.url, case, backend) for case, backend in _cases(place.effort)
+        ]
 
 
-def _cases(effort: Effort) -> list[Case]:
+def _cases(effort: Effort) -> list[tuple[Case, str]]:
+    """Return what is exported for the Raspberry Pi, with the backend."""
     if effort == "tiny":
-        return [Case("vgg16", 1, "torchvision", 8, "executorch")]
+        return [(SMALL, "executorch")]
     return [
-        Case(*network, batch_size, backend)
+        (Case(*network, batch_size), backend)
         for network in _NETWORKS
         for batch_size in _BATCH_SIZES[effort]
         for backend in ("executorch", "torch")
@@ -90,21 +77,11 @@ def _onnxruntime(place: Workplace, broker: str, batch_size: int, *, held_out: bo
     return Figure(what=what, unit="MB", samples=tuple(samples), target=target)
 
 
-def _rpi(place: Workplace, broker: str, case: Case) -> Figure:
-    what = f"what training adds, {case}"
-    place.tell(f"exporting for {case}")
-    folder = place.folder / "memory" / str(case)
-    settings = ExportSettings(
-        model=case.model,
-        split=case.split,
-        target="rpi",
-        classes=load("fashion-mnist-mini", "test").classes,
-        backend=case.backend,
-        batch_size=case.batch_size,
-        stem=case.stem,
-        out=folder / "bundle",
-    )
-    bundle = export_bundle(settings).bundle
+def _rpi(place: Workplace, broker: str, case: Case, backend: str) -> Figure:
+    what = f"what training adds, {backend}, {case}"
+    place.tell(f"exporting {case} for {backend}")
+    folder = place.folder / "memory" / f"{backend}, {case}"
+    bundle = export_case(case, folder / "bundle", backend=backend, target="rpi")
     images = write_images(place.folder / "rpi-train", "train", _RPI_IMAGES[place.effort])
     samples = []
     with _cloud(bundle, folder / "cloud", broker):

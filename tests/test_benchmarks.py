@@ -5,18 +5,7 @@ from pathlib import Path
 import pytest
 from hiertk_protocol.bundle import Bundle
 
-from benchmarks import (
-    backends,
-    bottleneck,
-    cloud,
-    codec,
-    edge_memory,
-    edge_step,
-    export,
-    overlap,
-    plan,
-    prediction,
-)
+from benchmarks.cli import BENCHMARKS
 from benchmarks.figures import Figure, at_least, at_most, interleave
 from benchmarks.machine import this_machine
 from benchmarks.page import write_page
@@ -25,31 +14,15 @@ from benchmarks.workplace import Workplace
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "benchmark",
-    [
-        backends,
-        bottleneck,
-        cloud,
-        codec,
-        edge_memory,
-        edge_step,
-        export,
-        overlap,
-        plan,
-        prediction,
-    ],
-)
-def test_each_benchmark_gives_figures(
-    benchmark: object, resnet18_bundle: Bundle, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_each_benchmark_gives_figures(name: str, resnet18_bundle: Bundle, tmp_path: Path) -> None:
     told: list[str] = []
     place = Workplace(tmp_path, resnet18_bundle, "tiny", told.append)
-    figures: list[Figure] = benchmark.measure(place)  # type: ignore[attr-defined]
+    figures: list[Figure] = BENCHMARKS[name].measure(place)
     assert figures
     assert told
     assert all(value > 0 for figure in figures for value in figure.samples)
-    assert benchmark is bottleneck or any(figure.target for figure in figures)
+    assert name == "bottleneck" or any(figure.target for figure in figures)
 
 
 def test_verdicts_say_by_how_much_a_target_is_missed() -> None:

@@ -1,30 +1,21 @@
 """Every command that the README shows does what it says."""
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hiertk.brokers import installed_broker
 from hiertk_protocol import errors
+from pages import broken_links, environment, run, shell_commands
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BIN = Path(sys.executable).parent
-TIMEOUT_S = 240
-
-
-def commands() -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line]
-
-
-MAKE = [command for command in commands() if command.startswith("make ")]
-OTHERS = [command for command in commands() if not command.startswith("make ")]
+COMMANDS = shell_commands(ROOT / "README.md")
+MAKE = [command for command in COMMANDS if command.startswith("make ")]
+OTHERS = [command for command in COMMANDS if not command.startswith("make ")]
 
 
 @pytest.fixture
@@ -51,7 +42,6 @@ def test_the_commands_run_one_after_the_other(
 ) -> None:
     """As a reader types them, in one folder; only the broker is another one than port 1883's."""
     broker = installed_broker(tmp_path / "broker")
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     with broker:
         for command in OTHERS:
             words = shlex.split(command.replace("mqtt://localhost", broker.url))
@@ -60,19 +50,11 @@ def test_the_commands_run_one_after_the_other(
                 with log:
                     processes.append(
                         subprocess.Popen(
-                            words, cwd=tmp_path, env=environment, stdout=log, stderr=log
+                            words, cwd=tmp_path, env=environment(), stdout=log, stderr=log
                         )
                     )
                 continue
-            done = subprocess.run(
-                words,
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
+            done = run(words, tmp_path)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             assert done.stdout.strip(), command
     assert (tmp_path / "resnet18-split2-android" / "manifest.json").is_file()
@@ -88,5 +70,4 @@ def test_it_lists_every_exit_code() -> None:
 
 
 def test_its_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+    assert broken_links(ROOT / "README.md") == []
