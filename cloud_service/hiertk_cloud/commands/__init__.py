@@ -1,0 +1,1 @@
+"""The commands of hiertk-cloud, one module each."""
