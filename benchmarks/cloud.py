@@ -12,8 +12,7 @@ import torch
 from hiertk.models import load_cloud_partition
 from hiertk_cloud.batches import BatchSource, draw_replay
 from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.log import Accepted, DurableLog
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.log import Accepted, DurableLog, LogReader
 from hiertk_cloud.trainer import Trainer, TrainerSettings
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_protocol.bundle import Bundle
@@ -48,6 +47,8 @@ def measure(place: Workplace) -> list[Figure]:
     bundle_id = place.bundle.manifest.bundle_id
     with closing(DurableLog(path, bundle_id)) as log:
         log.append([_accepted(message) for message in messages])
+        while log.give_turns():
+            pass
     module = load_cloud_partition(place.bundle)
     with closing(LogReader(path)) as reader:
         learner = CloudLearner(copy.deepcopy(module), place.bundle.manifest, 1e-3)
@@ -149,7 +150,9 @@ def _messages(place: Workplace, count: int) -> list[FeatureBatch]:
 
 def _accepted(message: FeatureBatch) -> Accepted:
     key = BatchKey(message.device, message.epoch, message.seq)
-    return Accepted(key, message.floor, held_out=False, message=message.SerializeToString())
+    return Accepted(
+        key, message.floor, message.edge_step, held_out=False, message=message.SerializeToString()
+    )
 
 
 def _trainer(learner: CloudLearner, reader: LogReader, place: Workplace) -> Trainer:
@@ -160,7 +163,8 @@ def _trainer(learner: CloudLearner, reader: LogReader, place: Workplace) -> Trai
         TrainerSettings(replay=1, checkpoint_every=1 << 30),
         checkpoint=Path(place.folder / "cloud-checkpoint"),
         bundle_id=manifest.bundle_id,
-        on_skip=lambda _position, reason: place.tell(f"skipped: {reason}"),
+        give_turns=lambda: 0,
+        on_skip=lambda _turn, reason: place.tell(f"skipped: {reason}"),
     )
 
 
@@ -200,7 +204,7 @@ def _inputs(bundle: Bundle, messages: Sequence[FeatureBatch]) -> Iterator[tuple[
     contract = FeatureContract(bundle.manifest)
     batches = [contract.check(message) for message in messages]
     for number in range(1, len(batches) + 1):
-        joined = [batches[one - 1] for one in (number, *draw_replay(number, 1, 0))]
+        joined = [batches[one - 1] for one in (number, *draw_replay(number, 1, 0, 4096))]
         features = [torch.from_numpy(dequantize(one.features)) for one in joined]
         labels = [torch.from_numpy(one.labels) for one in joined]
         yield torch.cat(features), torch.cat(labels)

@@ -9,7 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from hiertk_cloud.ingest import MAX_PAYLOAD_BYTES, Ingest
+from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import DurableLog
 from hiertk_protocol import console
 from hiertk_protocol.bundle import open_bundle
@@ -45,7 +46,7 @@ def main(bundle: str, broker: str, log_path: str) -> None:
         subscriptions=(topics.features("+"),),
         will=last_words,
         handlers=Handlers(receive, on_up, lambda _reason: None),
-        max_message_bytes=MAX_PAYLOAD_BYTES,
+        max_message_bytes=Limits().payload_bytes,
     )
     with closing(DurableLog(Path(log_path), manifest.bundle_id)) as log:
         ingest = Ingest(log, manifest, publish=link.publish, tell=lambda _kind, text: print(text))

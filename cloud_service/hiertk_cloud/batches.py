@@ -4,26 +4,38 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-from hiertk_protocol.errors import ProtocolError, StorageError
+from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.messages import Batch, FeatureContract
 
-from hiertk_cloud.log_reader import LogEntry, LogReader
+from hiertk_cloud.log import DamagedEntryError, LogEntry, LogReader
 
 DEFAULT_CACHE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class NextBatch:
-    """A batch at its place in the log. train_number is None for a held-out one."""
+    """A batch at its turn. train_number is None for one that is not to be trained on."""
 
-    position: int
+    turn: int
     train_number: int | None
     batch: Batch
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A turn that trains and measures nothing: a stale batch, or (with the damage) a damaged one.
+
+    device: empty if it is not known any more.
+    """
+
+    turn: int
+    device: str
+    damage: str = ""
+
+
 class BatchSource:
-    """Reads the log's batches in order, and earlier ones again from a cache of bounded size."""
+    """Reads the log's batches turn by turn, and earlier ones again from a cache of bounded size."""
 
     def __init__(
         self, reader: LogReader, manifest: Manifest, cache_bytes: int = DEFAULT_CACHE_BYTES
@@ -33,18 +45,28 @@ class BatchSource:
         self._cache: OrderedDict[int, Batch] = OrderedDict()
         self._room = cache_bytes
 
-    def first_after(self, position: int) -> NextBatch | None:
-        """Return the batch behind a position; None at the end of the log. Raises StorageError."""
-        entry = self._reader.first_after(position)
+    def at_turn(self, turn: int) -> NextBatch | LeftOut | None:
+        """Return the batch of a turn; None if no batch has it yet. Raises StorageError."""
+        entry = self._reader.at_turn(turn)
         if entry is None:
-            return None
-        batch = self._decode(entry)
+            if turn > self._reader.last_turn():
+                return None
+            return LeftOut(turn, "", f"turn {turn} is missing in the log")
+        if entry.train_number is None and not entry.held_out:
+            return LeftOut(turn, entry.device)
+        try:
+            batch = self._decode(entry)
+        except DamagedEntryError as error:
+            return LeftOut(turn, entry.device, str(error))
         if entry.train_number is not None:
             self._remember(entry.train_number, batch)
-        return NextBatch(entry.position, entry.train_number, batch)
+        return NextBatch(turn, entry.train_number, batch)
 
     def training_batch(self, train_number: int) -> Batch:
-        """Return the n-th batch to train on, counted from 1. Raises StorageError."""
+        """Return the n-th batch to train on, counted from 1.
+
+        Raises DamagedEntryError if it is not there, StorageError.
+        """
         if train_number in self._cache:
             self._cache.move_to_end(train_number)
             return self._cache[train_number]
@@ -52,17 +74,15 @@ class BatchSource:
         self._remember(train_number, batch)
         return batch
 
-    def last_position(self) -> int:
-        """Return the position of the newest batch, 0 for none. Raises StorageError."""
-        return self._reader.last_position()
+    def last_turn(self) -> int:
+        """Return the newest turn that was given, 0 for none. Raises StorageError."""
+        return self._reader.last_turn()
 
     def _decode(self, entry: LogEntry) -> Batch:
         try:
             return self._contract.check(self._contract.parse(entry.message))
         except ProtocolError as error:
-            raise StorageError(
-                f"the log is damaged at position {entry.position}: {error}"
-            ) from error
+            raise DamagedEntryError(f"the log is damaged at turn {entry.turn}: {error}") from error
 
     def _remember(self, train_number: int, batch: Batch) -> None:
         self._cache[train_number] = batch
@@ -72,12 +92,13 @@ class BatchSource:
             self._room += oldest.features.values.nbytes
 
 
-def draw_replay(train_number: int, count: int, seed: int) -> list[int]:
-    """Draw `count` training batches below `train_number`, uniformly and with repetition.
+def draw_replay(train_number: int, count: int, seed: int, window: int) -> list[int]:
+    """Draw `count` of the `window` training batches below `train_number`, with repetition.
 
     Depends on nothing but the arguments, so that a resumed run draws the same.
     """
     if train_number <= 1 or count == 0:
         return []
     generator = np.random.default_rng([seed, train_number])
-    return [int(number) for number in generator.integers(1, train_number, count)]
+    oldest = max(1, train_number - window)
+    return [int(number) for number in generator.integers(oldest, train_number, count)]

@@ -1,6 +1,7 @@
 """The checkpoint: weights, optimizer state, and the log position that they stand for."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.progress import Progress
+from hiertk_cloud.progress import Progress, Progress1
 
-FORMAT = "hiertk-cloud checkpoint 1"
+FORMAT = "hiertk-cloud checkpoint 2"
+_FORMAT_1 = "hiertk-cloud checkpoint 1"
 _HEADER_BYTES = 16 << 20  # names, shapes and the held-out rounds of some ten thousand devices
 _REMOVE = "remove it to train again from the log's beginning"
 
@@ -23,17 +25,23 @@ def save_checkpoint(
     path: Path, bundle_id: bytes, learner: CloudLearner, progress: Progress
 ) -> None:
     """Write a checkpoint atomically. Raises StorageError."""
-    tensors = {name: tensor.contiguous() for name, tensor in _tensors(learner)}
     metadata = {
         "format": FORMAT,
         "bundle_id": bundle_id.hex(),
         "progress": progress.model_dump_json(),
     }
-    with atomic_file(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:
-            raise StorageError(f"cannot write {path}: {error}") from error
+    write_tensors(path, learner, metadata)
+
+
+def read_progress(path: Path, bundle_id: bytes) -> Progress | None:
+    """Return the progress that a checkpoint names; None if there is none.
+
+    Raises ConfigError if it belongs to another bundle, StorageError if it is damaged.
+    """
+    if not path.exists():
+        return None
+    with _reading(path), safe_open(path, "pt") as file:
+        return _check_metadata(path, bundle_id, file.metadata() or {})
 
 
 def load_checkpoint(path: Path, bundle_id: bytes, learner: CloudLearner) -> Progress | None:
@@ -41,22 +49,42 @@ def load_checkpoint(path: Path, bundle_id: bytes, learner: CloudLearner) -> Prog
 
     Raises ConfigError if it belongs to another bundle, StorageError if it is damaged.
     """
-    if not path.exists():
-        return None
+    progress = read_progress(path, bundle_id)
+    if progress is not None:
+        read_tensors(path, learner)
+    return progress
+
+
+def write_tensors(path: Path, learner: CloudLearner, metadata: dict[str, str]) -> None:
+    """Write weights, average and optimizer state atomically. Raises StorageError."""
+    tensors = {name: tensor.contiguous() for name, tensor in _tensors(learner)}
+    with atomic_file(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise StorageError(f"cannot write {path}: {error}") from error
+
+
+def read_tensors(path: Path, learner: CloudLearner) -> None:
+    """Bring the learner to what `write_tensors` wrote. Raises StorageError if it does not fit."""
     wanted = dict(_tensors(learner))
-    try:
+    with _reading(path):
         _check_size(path, wanted)
         with safe_open(path, "pt") as file:
-            progress = _check_metadata(path, bundle_id, file.metadata() or {})
             _check_names(path, set(file.keys()), set(wanted))
             found = {name: file.get_tensor(name) for name in wanted}
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{path} is damaged: {error}: {_REMOVE}") from error
     _check_shapes(path, found, wanted)
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(found[name])
-    return progress
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{path} is damaged: {error}: {_REMOVE}") from error
 
 
 def _tensors(learner: CloudLearner) -> Iterator[tuple[str, Tensor]]:
@@ -77,9 +105,9 @@ def _check_size(path: Path, wanted: dict[str, Tensor]) -> None:
 
 
 def _check_metadata(path: Path, bundle_id: bytes, metadata: dict[str, str]) -> Progress:
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "unknown")[:60]
-        raise StorageError(f"{path}: format {found!r} is not {FORMAT!r}: {_REMOVE}")
+    form = metadata.get("format", "unknown")
+    if form not in (FORMAT, _FORMAT_1):
+        raise StorageError(f"{path}: format {form[:60]!r} is not {FORMAT!r}: {_REMOVE}")
     owner = metadata.get("bundle_id", "")
     if owner != bundle_id.hex():
         raise ConfigError(
@@ -87,7 +115,12 @@ def _check_metadata(path: Path, bundle_id: bytes, metadata: dict[str, str]) -> P
             f"not {bundle_id.hex()[:16]}: choose another --state folder"
         )
     try:
-        return Progress.model_validate_json(metadata.get("progress", ""))
+        text = metadata.get("progress", "")
+        return (
+            Progress1.model_validate_json(text).now()
+            if form == _FORMAT_1
+            else (Progress.model_validate_json(text))
+        )
     except ValidationError as error:
         first = error.errors()[0]["msg"]
         raise StorageError(f"{path}: its progress is damaged: {first}: {_REMOVE}") from error

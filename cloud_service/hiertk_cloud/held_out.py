@@ -5,6 +5,7 @@ it holds as many samples as the one before it; until then, that one does.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,11 +61,11 @@ class Accuracies:
     early_exit: float = math.nan
 
 
-def mean_accuracies(devices: dict[str, DeviceRounds]) -> Accuracies:
+def mean_accuracies(devices: Iterable[DeviceRounds]) -> Accuracies:
     """Return the mean over devices, each counting alike."""
-    if not devices:
+    rounds = [device.counting for device in devices]
+    if not rounds:
         return Accuracies()
-    rounds = [device.counting for device in devices.values()]
     return Accuracies(
         final_exit=sum(one.final_exit_correct / one.samples for one in rounds) / len(rounds),
         early_exit=sum(one.early_exit_correct / one.samples for one in rounds) / len(rounds),

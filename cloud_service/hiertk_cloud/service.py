@@ -1,19 +1,22 @@
 """The service: broker, ingest, log and trainer put together, until it is stopped.
 
-Three threads beside the main one: the link's own, the writer of the log, and the trainer. The
-main thread reports, and takes the signal to stop; so a step is never torn in two.
+Four threads beside the main one: the link's own, the writer of the log, the trainer, and at first
+one that looks through the log for damage. The main thread reports, feeds the watchdog, and takes
+the signal to stop; so a step is never torn in two.
 """
 
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from hiertk_protocol.bundle import Bundle
+from hiertk_protocol.credentials import Credentials
+from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.mqtt import BrokerAddress, Handlers, MqttLink, Will
@@ -21,54 +24,57 @@ from hiertk_protocol.topics import Topics
 from torch import nn
 
 from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.ingest import MAX_PAYLOAD_BYTES, Ingest
+from hiertk_cloud.checkpoint import read_progress
+from hiertk_cloud.errands import Errands
+from hiertk_cloud.ingest import Ingest, Room
 from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.log import DurableLog
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.limits import Limits
+from hiertk_cloud.log import (
+    DiskFullError,
+    DurableLog,
+    LogDamagedError,
+    LogReader,
+    Retention,
+    damage_marker,
+)
+from hiertk_cloud.log.check import check_messages
+from hiertk_cloud.notify import Notifier
+from hiertk_cloud.problems import Problems
+from hiertk_cloud.progress import Progress
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.state import lock_state
+from hiertk_cloud.service_view import RunningView
+from hiertk_cloud.state import StateFolder, lock_state
 from hiertk_cloud.status import Snapshot, class_map
+from hiertk_cloud.statuses import DeviceStatuses
+from hiertk_cloud.suspects import suspects
 from hiertk_cloud.trainer import Trainer, TrainerSettings
 from hiertk_cloud.worker import Worker
 
 _STATUS_EVERY_S = 1.0
 _LINE_EVERY_S = 5.0
 _IDLE_S = 0.2
+_PRUNE_EVERY_S = 1.0
+_SAVE_AGAIN_S = 30.0
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Settings of one service. threads: of torch.
+    """Settings of one service.
 
-    trusted_factory: the one `package.module:factory` that the bundle may name, since it is run.
+    threads: of torch. stale_after: edge steps behind its device's newest beyond which a batch is
+    left out, 0 never. reserve_bytes: of the disk, that batches leave free for checkpoints.
     """
 
     learning_rate: float = 1e-3
     threads: int = 1
-    trusted_factory: str | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
-
-
-def serve(
-    bundle: Bundle,
-    broker: BrokerAddress,
-    state: Path,
-    settings: ServiceSettings,
-    reporter: Reporter,
-) -> None:
-    """Run the service of a bundle until it is interrupted. Raises HiertkError."""
-    from hiertk.models import load_cloud_partition
-
-    module = load_cloud_partition(bundle, trusted_factory=settings.trusted_factory)
-    with open_service(
-        bundle.manifest,
-        module,
-        broker=broker,
-        state=state,
-        settings=settings,
-        reporter=reporter,
-    ) as service:
-        service.run()
+    stale_after: int = 10_000
+    limits: Limits = field(default_factory=Limits)
+    retention: Retention = field(default_factory=Retention)
+    reserve_bytes: int = 512 << 20
+    credentials: Credentials = field(default_factory=Credentials)
 
 
 @contextmanager
@@ -87,22 +93,40 @@ def open_service(
     """
     torch.set_num_threads(settings.threads)
     bundle_id = manifest.bundle_id
-    with (
-        lock_state(state) as folder,
-        closing(DurableLog(folder.log, bundle_id)) as log,
-        closing(LogReader(folder.log)) as reader,
-    ):
-        trainer = Trainer(
-            CloudLearner(module, manifest, settings.learning_rate),
-            BatchSource(reader, manifest),
-            settings.trainer,
-            checkpoint=folder.checkpoint,
-            bundle_id=bundle_id,
-            on_skip=lambda position, reason: reporter.say(
-                "skipped", f"batch {position} of the log is skipped: {reason}", position=position
-            ),
+    with lock_state(state) as folder:
+        consumed = (read_progress(folder.checkpoint, bundle_id) or Progress()).turn
+        log = DurableLog(
+            folder.log,
+            bundle_id,
+            consumed=consumed,
+            retention=settings.retention,
+            tell=lambda text: reporter.say("log", text),
         )
-        yield CloudService(manifest, log, trainer, broker, reporter)
+        with closing(log), closing(LogReader(folder.log)) as reader:
+            trainer = Trainer(
+                CloudLearner(module, manifest, settings.learning_rate),
+                BatchSource(reader, manifest),
+                settings.trainer,
+                checkpoint=folder.checkpoint,
+                bundle_id=bundle_id,
+                give_turns=lambda: log.give_turns(stale_after=settings.stale_after),
+                on_skip=lambda turn, reason: reporter.say(
+                    "skipped", f"turn {turn} of the log is skipped: {reason}", turn=turn
+                ),
+            )
+            try:
+                yield CloudService(
+                    manifest=manifest,
+                    folder=folder,
+                    log=log,
+                    trainer=trainer,
+                    broker=broker,
+                    settings=settings,
+                    reporter=reporter,
+                )
+            except LogDamagedError:
+                damage_marker(folder.log).touch()  # the next start repairs it
+                raise
 
 
 class CloudService:
@@ -110,102 +134,218 @@ class CloudService:
 
     def __init__(
         self,
+        *,
         manifest: Manifest,
+        folder: StateFolder,
         log: DurableLog,
         trainer: Trainer,
         broker: BrokerAddress,
+        settings: ServiceSettings,
         reporter: Reporter,
     ) -> None:
         self._manifest = manifest
+        self._folder = folder
         self._topics = Topics(manifest.deployment)
         self._log = log
         self._trainer = trainer
         self._broker = broker
+        self._settings = settings
         self._reporter = reporter
+        self._notifier = Notifier()
+        self._problems = Problems(reporter.say)
+        self._statuses = DeviceStatuses(self._topics)
+        self._errands = Errands()
         self._incarnation = secrets.randbits(64)
         self._told: set[str] = set()
+        self._suspects: frozenset[str] = frozenset()
+        self._running = threading.Event()
+        self._running.set()
+        self._has_been_up = threading.Event()
+        self._stopping = threading.Event()
+        self._prune_due = 0.0
+        self._save_due = 0.0
         offline = ModelStatus(state=ModelStatus.OFFLINE, incarnation=self._incarnation)
         self._last_words = Will(self._topics.model, offline.SerializeToString())
         self._link = MqttLink(
             broker,
             client_id=f"hiertk-cloud-{manifest.deployment}",
-            subscriptions=(self._topics.features("+"),),
+            subscriptions=(self._topics.features("+"), self._topics.status("+")),
             will=self._last_words,
             handlers=Handlers(self._receive, self._on_up, self._on_down),
-            max_message_bytes=MAX_PAYLOAD_BYTES,
+            max_message_bytes=settings.limits.payload_bytes,
+            credentials=settings.credentials,
         )
-        self._ingest = Ingest(log, manifest, publish=self._link.publish, tell=self._tell_once)
+        self._ingest = Ingest(
+            log,
+            manifest,
+            publish=self._link.publish,
+            tell=self._tell_once,
+            problems=self._problems,
+            limits=settings.limits,
+            room=Room(
+                folder.path,
+                reserve_bytes=settings.reserve_bytes,
+                max_waiting_bytes=settings.retention.max_bytes,
+            ),
+        )
         self._alarm = threading.Event()
-        self._writer = Worker("writer", self._ingest.turn, self._alarm)
+        self._writer = Worker("writer", self._write, self._alarm)
         self._learning = Worker("trainer", self._advance, self._alarm)
+        self._checker = threading.Thread(target=self._check_log, name="checker", daemon=True)
+        self.view = RunningView(
+            manifest=manifest,
+            log=log,
+            trainer=trainer,
+            ingest=self._ingest,
+            link=self._link,
+            statuses=self._statuses,
+            problems=self._problems,
+            checkpoint_file=folder.checkpoint,
+            running=self._running,
+            has_been_up=self._has_been_up,
+        )
 
-    def run(self) -> None:
+    def run(self, each_second: Callable[[], None] = lambda: None) -> None:
         """Serve until Ctrl-C or SIGTERM, then checkpoint and say goodbye. Raises HiertkError."""
         self._say_start()
-        self._writer.start()
-        self._learning.start()
-        self._link.start()
         try:
-            self._supervise()
+            self._writer.start()
+            self._learning.start()
+            self._checker.start()
+            self._link.start()
+            self._supervise(each_second)
         except KeyboardInterrupt:
             self._reporter.say("stopping", "stopping: the batch in work, then a checkpoint")
         finally:
+            self._notifier.stopping()
             self._shut_down()
 
-    def _supervise(self) -> None:
-        told = self._snapshot()
+    def between_steps(self, work: Callable[[CloudLearner], Result]) -> Result:
+        """Do some work on the learner in the trainer's thread, between two steps; any thread."""
+        return self._errands.ask(lambda: work(self._trainer.learner))
+
+    def _supervise(self, each_second: Callable[[], None]) -> None:
+        told = self.view.snapshot()
         line_due = time.monotonic() + _LINE_EVERY_S
         while not self._alarm.wait(_STATUS_EVERY_S):
             self._publish_status()
-            now = self._snapshot()
+            self._feed_watchdog()
+            each_second()
+            now = self.view.snapshot()
             if time.monotonic() >= line_due and now != told:
                 line_due = time.monotonic() + _LINE_EVERY_S
                 told = now
-                self._reporter.say("progress", now.line(), **now.fields())
+                self._report_progress(now)
         self._writer.check()
         self._learning.check()
 
+    def _report_progress(self, now: Snapshot) -> None:
+        self._reporter.say("progress", now.line(), **now.fields())
+        self._notifier.status(now.line())
+        suspected = suspects(now.progress.devices)
+        for device in suspected - self._suspects:
+            self._problems.begin(
+                f"suspect {device}",
+                f"{device}: its loss stays far above the other devices': are its labels right?",
+            )
+        for device in self._suspects - suspected:
+            self._problems.end(f"suspect {device}", f"{device}: its loss is like the others' again")
+        self._suspects = suspected
+
+    def _feed_watchdog(self) -> None:
+        limit_s = self._notifier.watchdog_s
+        if limit_s and max(self._writer.turn_s, self._learning.turn_s) < limit_s / 2:
+            self._notifier.watchdog()
+
     def _shut_down(self) -> None:
+        self._stopping.set()
         self._learning.stop()
         self._writer.stop()
         self._link.stop(last_words=self._last_words)
         # A worker that failed may have left a step half done: the last checkpoint stands.
         self._learning.check()
         self._trainer.save()
-        now = self._snapshot()
+        now = self.view.snapshot()
         self._reporter.say("stopped", f"stopped at {now.line()}", **now.fields())
 
+    def _write(self) -> None:
+        self._ingest.turn()
+        now = time.monotonic()
+        if now >= self._prune_due and self._log.prune() == 0:
+            self._prune_due = now + _PRUNE_EVERY_S
+
     def _advance(self) -> None:
-        if not self._trainer.advance():
+        self._errands.do_all()
+        if not self._running.is_set():
+            self._running.wait(_IDLE_S)
+            return
+        try:
+            is_busy = self._trainer.advance()
+        except DiskFullError as error:
+            self._problems.begin("no room to train", f"training waits: {error}")
+            time.sleep(_IDLE_S)
+            return
+        self._problems.end("no room to train", "training goes on")
+        if not is_busy:
             self._ingest.arrived.wait(_IDLE_S)
             self._ingest.arrived.clear()
+        elif self._trainer.save_is_due and time.monotonic() >= self._save_due:
+            self._save()
+
+    def _save(self) -> None:
+        try:
+            self._trainer.save()
+        except StorageError as error:
+            self._save_due = time.monotonic() + _SAVE_AGAIN_S
+            self._problems.begin("checkpoint", f"no new checkpoint, training goes on: {error}")
+            return
+        self._problems.end("checkpoint", "checkpoints are written again")
+        self._log.release(self._trainer.saved.turn)
+
+    def _check_log(self) -> None:
+        try:
+            found = check_messages(self._folder.log, self._stopping.is_set)
+        except LogDamagedError as error:
+            damage_marker(self._folder.log).touch()
+            self._problems.begin("log", f"{error}")
+        except StorageError as error:
+            self._problems.begin("log", f"the log could not be checked: {error}")
+        else:
+            if found.damaged:
+                self._problems.begin(
+                    "log",
+                    f"{found.damaged} of {found.checked} stored batches are damaged: they are "
+                    "skipped: is the disk failing?",
+                )
 
     def _receive(self, topic: str, payload: bytes) -> None:
-        self._ingest.receive(topic, payload)
+        if topic.endswith("/up/features"):
+            self._ingest.receive(topic, payload)
+            return
+        try:
+            self._statuses.receive(topic, payload)
+        except ProtocolError as error:
+            self._tell_once("unusable-status", f"{error} (on {topic[:200]!r})")
 
     def _on_up(self) -> None:
-        self._reporter.say("up", f"connected to {self._broker}")
+        self._problems.end("broker", f"connected to {self._broker} again")
+        if not self._has_been_up.is_set():
+            self._reporter.say("up", f"connected to {self._broker}")
+            self._has_been_up.set()
         self._link.publish(
             self._topics.class_map, class_map(self._manifest).SerializeToString(), retain=True
         )
         self._publish_status()
+        self._notifier.ready()
 
     def _on_down(self, reason: str) -> None:
-        self._reporter.say("down", f"{reason}: devices keep their batches, trying again")
+        self._problems.begin("broker", f"{reason}: devices keep their batches, trying again")
 
     def _publish_status(self) -> None:
-        message = self._snapshot().message(self._incarnation)
-        self._link.publish(self._topics.model, message.SerializeToString(), retain=True)
-
-    def _snapshot(self) -> Snapshot:
-        # The progress first: the log is never behind it.
-        progress = self._trainer.progress
-        return Snapshot(
-            progress=progress,
-            measures=self._trainer.measures,
-            totals=self._log.totals,
-            dropped_total=self._ingest.dropped_total,
+        message = self.view.snapshot().message(
+            self._incarnation, self._settings.limits.message_bytes
         )
+        self._link.publish(self._topics.model, message.SerializeToString(), retain=True)
 
     def _tell_once(self, kind: str, text: str) -> None:
         if kind not in self._told:
@@ -213,7 +353,7 @@ class CloudService:
             self._reporter.say(kind, f"{kind}: {text} (more of this kind are only counted)")
 
     def _say_start(self) -> None:
-        now = self._snapshot()
+        now = self.view.snapshot()
         self._reporter.say(
             "started",
             f"deployment {self._manifest.deployment}: {now.totals.stored} batches stored, "

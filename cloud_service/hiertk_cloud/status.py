@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from hiertk_protocol.hiertk_pb2 import ClassMap, ClassSlot, ModelStatus
 from hiertk_protocol.manifest import Manifest
-from hiertk_protocol.messages import MAX_MESSAGE_BYTES
 
 from hiertk_cloud.held_out import Accuracies, mean_accuracies
 from hiertk_cloud.log import LogTotals
@@ -17,24 +16,32 @@ CLASS_MAP_VERSION = 1
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The service at one moment. dropped_total: messages without an answer."""
+    """The service at one moment.
+
+    dropped_total: messages without an answer. acks_total: since the service started. ack_wait_ms:
+    the median over the newest messages, from their arrival; NaN before the first.
+    """
 
     progress: Progress
     measures: Measures
     totals: LogTotals
     dropped_total: int
+    acks_total: int = 0
+    ack_wait_ms: float = math.nan
 
     @property
     def held_out(self) -> Accuracies:
         """Both exits on the same held-out samples."""
-        return mean_accuracies(self.progress.devices)
+        return mean_accuracies(
+            device.rounds for device in self.progress.devices.values() if device.rounds
+        )
 
     @property
     def queue(self) -> int:
         """Batches stored and not consumed yet."""
-        return self.totals.stored - self.progress.position
+        return self.totals.stored - self.progress.turn
 
-    def message(self, incarnation: int) -> ModelStatus:
+    def message(self, incarnation: int, max_message_bytes: int) -> ModelStatus:
         """Return the message for down/model."""
         return ModelStatus(
             state=ModelStatus.ONLINE,
@@ -44,10 +51,10 @@ class Snapshot:
             final_exit_accuracy=self.measures.accuracy,
             final_exit_held_out_accuracy=self.held_out.final_exit,
             stored_total=self.totals.stored,
-            consumed_total=self.progress.position,
+            consumed_total=self.progress.turn,
             refused_total=self.totals.refused,
             duplicates_total=self.totals.duplicates,
-            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_message_bytes=max_message_bytes,
             step_ms=self.measures.step_ms,
             trained_total=self.progress.trained_total,
         )
@@ -58,8 +65,8 @@ class Snapshot:
         if not math.isnan(self.measures.loss):
             parts += [f"loss {self.measures.loss:.2f}", f"accuracy {self.measures.accuracy:.2f}"]
         parts.append(f"queue {self.queue}")
-        if self.progress.devices:
-            held_out = self.held_out
+        held_out = self.held_out
+        if not math.isnan(held_out.final_exit):
             parts.append(
                 f"held out: final exit {held_out.final_exit:.3f}, "
                 f"early exit {held_out.early_exit:.3f}"
@@ -79,7 +86,7 @@ class Snapshot:
             "final_exit_held_out_accuracy": self.held_out.final_exit,
             "early_exit_held_out_accuracy": self.held_out.early_exit,
             "stored": self.totals.stored,
-            "consumed": self.progress.position,
+            "consumed": self.progress.turn,
             "trained": self.progress.trained_total,
             "queue": self.queue,
             "duplicates": self.totals.duplicates,
@@ -91,6 +98,7 @@ class Snapshot:
             "refused": self.totals.refused,
             "dropped": self.dropped_total,
             "skipped": self.progress.skipped_total,
+            "stale": self.progress.stale_total,
         }
 
 

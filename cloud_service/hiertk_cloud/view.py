@@ -21,8 +21,9 @@ class DeviceView(BaseModel):
 
     A measure is None until it is known. waiting: batches stored and not consumed yet.
     stale_total: batches left out because the edge partition had moved on. dropped_total: messages
-    that got no answer since the service started: unusable, or above a limit. is_suspect: its loss
-    stays far above its peers'.
+    that got no answer since the service started: unusable, or above a limit. spool_dropped_total:
+    batches that the device itself dropped because its spool was full. is_suspect: its loss stays
+    far above its peers'.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +48,7 @@ class DeviceView(BaseModel):
     dropped_total: int = 0
     spool_batches: int = 0
     spool_bytes: int = 0
+    spool_dropped_total: int = 0
     sent_bytes: int = 0
     is_suspect: bool = False
 
@@ -68,12 +70,12 @@ class DeploymentView(BaseModel):
 
 
 class CheckpointView(BaseModel):
-    """The checkpoint on disk. position: batches consumed. written: seconds since 1970."""
+    """The checkpoint on disk. consumed: batches. written: seconds since 1970."""
 
     model_config = ConfigDict(frozen=True)
 
     cloud_step: int
-    position: int
+    consumed: int
     size: int
     written: float
 

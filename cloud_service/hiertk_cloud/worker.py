@@ -1,6 +1,7 @@
 """A thread that does one piece of work after another until it is stopped or fails."""
 
 import threading
+import time
 from collections.abc import Callable
 
 
@@ -13,6 +14,7 @@ class Worker:
         self._alarm = alarm
         self._stopping = threading.Event()
         self._failure: Exception | None = None
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -22,7 +24,13 @@ class Worker:
     def stop(self) -> None:
         """Wait for the turn in progress, and end."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def turn_s(self) -> float:
+        """How long the turn in progress has taken, seconds: what a watchdog looks at."""
+        return time.monotonic() - self._began
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""
@@ -32,6 +40,7 @@ class Worker:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
+                self._began = time.monotonic()
                 self._turn()
         except Exception as error:  # noqa: BLE001  (check() raises it in the owner's thread)
             self._failure = error

@@ -110,11 +110,39 @@ def encode(quantized: Quantized) -> QuantizedFeatures:
     )
 
 
+def check_features(message: QuantizedFeatures, shape: tuple[int, ...]) -> None:
+    """Check what `decode` checks, without unpacking: a receiver need not have the values yet.
+
+    Raises ProtocolError if anything does not fit the shape.
+    """
+    _checked(message, shape)
+
+
 def decode(message: QuantizedFeatures, shape: tuple[int, ...]) -> Quantized:
     """Unpack the message of features of the given shape (N, C, H, W), as announced and checked.
 
     Takes no more memory than the shape says. Raises ProtocolError if anything does not fit it.
     """
+    packed, scales, zero_points = _checked(message, shape)
+    values = packed if message.bits == 8 else _unpack_nibbles(packed, _product(shape))
+    return Quantized(message.bits, values.reshape(shape), scales, zero_points)
+
+
+def payload_bound(values: int, bits: int) -> int:
+    """Return the largest number of payload bytes that `values` values can take."""
+    packed = values if bits == 8 else (values + 1) // 2
+    return packed + (packed >> 7) + 512
+
+
+def _check_bits(bits: int) -> None:
+    if bits not in BITS:
+        raise ProtocolError(f"{bits} bits per value: only 8 and 4 are defined")
+
+
+def _checked(
+    message: QuantizedFeatures, shape: tuple[int, ...]
+) -> tuple[UInt8Array, Float32Array, UInt8Array]:
+    """Return packed values, scales (C,) and zero points (C,) that fit the shape."""
     bits = message.bits
     _check_bits(bits)
     if len(shape) != 4 or min(shape) < 1 or _product(shape) > MAX_VALUES:
@@ -127,19 +155,9 @@ def decode(message: QuantizedFeatures, shape: tuple[int, ...]) -> Quantized:
         raise ProtocolError(f"a zero point exceeds {2**bits - 1}")
     count = _product(shape)
     packed = _decompress(message, count if bits == 8 else (count + 1) // 2)
-    values = packed if bits == 8 else _unpack_nibbles(packed, count)
-    return Quantized(bits, values.reshape(shape), scales.astype(np.float32), zero_points)
-
-
-def payload_bound(values: int, bits: int) -> int:
-    """Return the largest number of payload bytes that `values` values can take."""
-    packed = values if bits == 8 else (values + 1) // 2
-    return packed + (packed >> 7) + 512
-
-
-def _check_bits(bits: int) -> None:
-    if bits not in BITS:
-        raise ProtocolError(f"{bits} bits per value: only 8 and 4 are defined")
+    if bits == 4 and count % 2 and packed[-1] >> 4:
+        raise ProtocolError("the unused last nibble is not zero")
+    return packed, scales.astype(np.float32), zero_points
 
 
 def _scales_and_zero_points(flat: Float32Array, bits: int) -> tuple[Float32Array, UInt8Array]:
@@ -161,8 +179,6 @@ def _pack_nibbles(values: UInt8Array) -> UInt8Array:
 
 
 def _unpack_nibbles(packed: UInt8Array, count: int) -> UInt8Array:
-    if count % 2 and packed[-1] >> 4:
-        raise ProtocolError("the unused last nibble is not zero")
     values = np.empty((len(packed), 2), np.uint8)
     np.bitwise_and(packed, 15, out=values[:, 0])
     np.right_shift(packed, 4, out=values[:, 1])

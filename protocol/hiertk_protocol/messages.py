@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
-from hiertk_protocol.codec import Quantized, decode
+from hiertk_protocol.codec import Quantized, check_features, decode
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.manifest import Manifest
@@ -19,6 +19,7 @@ MAX_SAMPLES = 4096
 _MAX_ACK_BYTES = 1 << 20
 _MAX_STATUS_BYTES = 4096
 _LARGEST_COUNT = 1 << 62  # SQLite's integers end at 2^63
+_PURPOSES = frozenset(FeatureBatch.Purpose.values())
 
 SlotArray = npt.NDArray[np.int64]
 
@@ -69,8 +70,29 @@ class FeatureContract:
             raise ProtocolError("feature batch: no usable device and sequence number")
         return message
 
+    def validate(self, message: FeatureBatch) -> None:
+        """Check everything else, without unpacking the features.
+
+        Raises ProtocolError with the reason that the ack gives.
+        """
+        check_features(message.features, self._checked_shape(message))
+
     def check(self, message: FeatureBatch) -> Batch:
-        """Check everything else. Raises ProtocolError with the reason that the ack gives."""
+        """Check everything else, and unpack. Raises ProtocolError as `validate` does."""
+        shape = self._checked_shape(message)
+        return Batch(
+            key=BatchKey(message.device, message.epoch, message.seq),
+            floor=message.floor,
+            edge_step=message.edge_step,
+            held_out=message.purpose == FeatureBatch.HELD_OUT,
+            features=decode(message.features, shape),
+            labels=np.asarray(message.labels, np.int64),
+            early_exit=np.asarray(message.early_exit, np.int64),
+            early_exit_loss=message.early_exit_loss,
+        )
+
+    def _checked_shape(self, message: FeatureBatch) -> tuple[int, ...]:
+        """Check all but the features, and return their shape."""
         if message.bundle_id != self._bundle_id:
             raise ProtocolError(
                 f"made with bundle {message.bundle_id.hex()[:16]}, not {self._bundle_id.hex()[:16]}"
@@ -84,26 +106,17 @@ class FeatureContract:
             raise ProtocolError(f"shape {shape} is not (1 to {MAX_SAMPLES}, *{self._shape})")
         if not math.isfinite(message.early_exit_loss):
             raise ProtocolError("the early exit's loss is not finite")
-        if message.purpose not in FeatureBatch.Purpose.values():
+        if message.purpose not in _PURPOSES:
             raise ProtocolError(f"purpose {message.purpose} is unknown")
-        return Batch(
-            key=BatchKey(message.device, message.epoch, message.seq),
-            floor=message.floor,
-            edge_step=message.edge_step,
-            held_out=message.purpose == FeatureBatch.HELD_OUT,
-            features=decode(message.features, shape),
-            labels=self._slots(message.labels, shape[0], "labels"),
-            early_exit=self._slots(message.early_exit, shape[0], "early-exit predictions"),
-            early_exit_loss=message.early_exit_loss,
-        )
+        self._check_slots(message.labels, shape[0], "labels")
+        self._check_slots(message.early_exit, shape[0], "early-exit predictions")
+        return shape
 
-    def _slots(self, values: Sequence[int], count: int, what: str) -> SlotArray:
-        if len(values) != count:
-            raise ProtocolError(f"{len(values)} {what} for {count} samples")
-        slots = np.asarray(values, np.int64)
-        if int(slots.max()) >= self._capacity:
-            raise ProtocolError(f"{what} name slot {slots.max()} of {self._capacity}")
-        return slots
+    def _check_slots(self, slots: Sequence[int], count: int, what: str) -> None:
+        if len(slots) != count:
+            raise ProtocolError(f"{len(slots)} {what} for {count} samples")
+        if max(slots) >= self._capacity:
+            raise ProtocolError(f"{what} name slot {max(slots)} of {self._capacity}")
 
 
 def parse_ack(payload: bytes) -> Ack:

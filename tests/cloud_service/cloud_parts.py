@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from hiertk_cloud.batches import BatchSource
 from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.log import Accepted, DurableLog
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.log import Accepted, DurableLog, LogReader
 from hiertk_cloud.trainer import Trainer, TrainerSettings
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
@@ -109,6 +108,7 @@ def accepted(message: FeatureBatch) -> Accepted:
     return Accepted(
         BatchKey(message.device, message.epoch, message.seq),
         message.floor,
+        message.edge_step,
         message.purpose == FeatureBatch.HELD_OUT,
         message.SerializeToString(),
     )
@@ -123,6 +123,8 @@ def write_log(folder: Path, *messages: FeatureBatch) -> Path:
     path = folder / "log.sqlite"
     log = DurableLog(path, MANIFEST.bundle_id)
     log.append([accepted(message) for message in messages])
+    while log.give_turns():
+        pass
     log.close()
     return path
 
@@ -148,7 +150,8 @@ class OpenTrainer:
             settings or TrainerSettings(),
             checkpoint=folder / "checkpoint.safetensors",
             bundle_id=bundle_id,
-            on_skip=lambda position, _reason: self.skipped.append(position),
+            give_turns=lambda: 0,
+            on_skip=lambda turn, _reason: self.skipped.append(turn),
         )
 
     def __enter__(self) -> Self:
@@ -159,11 +162,17 @@ class OpenTrainer:
 
     def consume(self, batches: int) -> None:
         for _ in range(batches):
-            assert self.trainer.advance()
+            assert self._advance()
 
     def consume_all(self) -> None:
-        while self.trainer.advance():
+        while self._advance():
             pass
+
+    def _advance(self) -> bool:
+        was_there = self.trainer.advance()
+        if self.trainer.save_is_due:
+            self.trainer.save()
+        return was_there
 
     def state(self) -> dict[str, Tensor]:
         """Every parameter, buffer, average and moment."""

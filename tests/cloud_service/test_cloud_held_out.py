@@ -31,12 +31,10 @@ def test_a_round_counts_once_it_is_as_large_as_the_one_before() -> None:
 
 
 def test_each_device_counts_alike() -> None:
-    accuracies = mean_accuracies(
-        {"a": rounds(part(1, 5)), "b": rounds(part(1, 100, 100))},
-    )
+    accuracies = mean_accuracies([rounds(part(1, 5)), rounds(part(1, 100, 100))])
     assert accuracies.final_exit == 0.75
     assert math.isclose(accuracies.early_exit, (0.1 + 0.01) / 2)
 
 
 def test_nothing_measured_is_not_a_number() -> None:
-    assert math.isnan(mean_accuracies({}).final_exit)
+    assert math.isnan(mean_accuracies([]).final_exit)

@@ -1,15 +1,17 @@
 """Ingest: stored, refused with a reason, or left without an answer; and alive afterwards."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cloud_service.cloud_parts import DEVICE, EPOCH, MANIFEST, SHAPE, make_manifest, make_message
-from hiertk_cloud import ingest as ingest_module
-from hiertk_cloud.ingest import MAX_PAYLOAD_BYTES, Ingest
-from hiertk_cloud.log import DurableLog
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud import judge
+from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.limits import Limits
+from hiertk_cloud.log import DurableLog, LogReader
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import Ack, FeatureBatch
 from hiertk_protocol.messages import parse_ack
@@ -24,8 +26,9 @@ class Intake:
     """An ingest on a real log, with what it publishes and tells."""
 
     def __init__(self, folder: Path) -> None:
-        self.log = DurableLog(folder / "log.sqlite", MANIFEST.bundle_id)
-        self.reader = LogReader(folder / "log.sqlite")
+        self.log_file = folder / "log.sqlite"
+        self.log = DurableLog(self.log_file, MANIFEST.bundle_id)
+        self.reader = LogReader(self.log_file)
         self.acks: list[tuple[str, Ack]] = []
         self.stored_when_acked: list[int] = []
         self.told: list[tuple[str, str]] = []
@@ -41,7 +44,9 @@ class Intake:
         self.log.close()
 
     def _publish(self, topic: str, payload: bytes) -> None:
-        self.stored_when_acked.append(self.reader.last_position())
+        with closing(sqlite3.connect(self.log_file)) as database:
+            (stored,) = database.execute("SELECT count(*) FROM messages").fetchone()
+        self.stored_when_acked.append(stored)
         self.acks.append((topic, parse_ack(payload)))
 
     def _tell(self, kind: str, text: str) -> None:
@@ -59,7 +64,8 @@ def test_a_batch_is_in_the_log_before_it_is_acknowledged(intake: Intake) -> None
     intake.take(make_message(1))
     assert intake.acks == [(TOPICS.ack(DEVICE), Ack(epoch=EPOCH, through=1))]
     assert intake.stored_when_acked == [1]
-    entry = intake.reader.first_after(0)
+    assert intake.log.give_turns() == 1
+    entry = intake.reader.at_turn(1)
     assert entry is not None
     assert entry.message == make_message(1).SerializeToString()
 
@@ -130,7 +136,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_reason(
 def test_few_bytes_that_unpack_to_too_much_are_refused(
     intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_module, "MAX_BATCH_VALUES", 1 << 14)
+    monkeypatch.setattr(judge, "MAX_BATCH_VALUES", 1 << 14)
     samples = 4096
     bomb = make_message(1)
     bomb.features.CopyFrom(encode(quantize(np.zeros((samples, *SHAPE), np.float32), 8)))
@@ -154,7 +160,7 @@ def test_nobody_is_answered_for_a_message_in_anothers_name(intake: Intake) -> No
     [
         (TOPICS.features(DEVICE), b"\xff" * 100),
         (TOPICS.features(DEVICE), b""),
-        (TOPICS.features(DEVICE), bytes(MAX_PAYLOAD_BYTES + 1)),
+        (TOPICS.features(DEVICE), bytes(Limits().payload_bytes + 1)),
         ("hiertk/v1/another/pi-1/up/features", make_message(1).SerializeToString()),
         (f"{TOPICS.root}/\x1b[31m/up/features", make_message(1).SerializeToString()),
     ],

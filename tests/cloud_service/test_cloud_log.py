@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hiertk_cloud import log as log_module
-from hiertk_cloud.log import MAX_AHEAD, Accepted, DurableLog, LogTotals, Refused, Settled
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.log import Accepted, DurableLog, LogReader, Refused, Settled, append
+from hiertk_cloud.log.append import MAX_AHEAD
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.messages import BatchKey
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +18,7 @@ EPOCH = (1 << 64) - 1
 
 
 def stored(seq: int, *, floor: int = 1, epoch: int = EPOCH, held_out: bool = False) -> Accepted:
-    return Accepted(BatchKey(DEVICE, epoch, seq), floor, held_out, b"message %d" % seq)
+    return Accepted(BatchKey(DEVICE, epoch, seq), floor, seq, held_out, b"message %d" % seq)
 
 
 def refused(seq: int, reason: str = "too odd", *, floor: int = 1) -> Refused:
@@ -56,19 +55,29 @@ def reopened(log: DurableLog, path: Path) -> DurableLog:
     return DurableLog(path, BUNDLE)
 
 
-def positions(reader: LogReader) -> list[bytes]:
-    messages, position = [], 0
-    while (entry := reader.first_after(position)) is not None:
+def counts(log: DurableLog) -> tuple[int, int, int, int]:
+    totals = log.totals
+    return totals.stored, totals.refused, totals.duplicates, totals.ignored
+
+
+def give_all_turns(log: DurableLog) -> None:
+    while log.give_turns():
+        pass
+
+
+def in_turn(reader: LogReader) -> list[bytes]:
+    messages: list[bytes] = []
+    while (entry := reader.at_turn(len(messages) + 1)) is not None:
         messages.append(entry.message)
-        position = entry.position
     return messages
 
 
 def test_a_duplicate_is_stored_once_and_settled_again(log: DurableLog, reader: LogReader) -> None:
     assert log.append([stored(1), stored(1)]) == settled(1)
     assert log.append([stored(1)]) == settled(1)
-    assert log.totals == LogTotals(stored=1, refused=0, duplicates=2)
-    assert positions(reader) == [b"message 1"]
+    assert counts(log) == (1, 0, 2, 0)
+    give_all_turns(log)
+    assert in_turn(reader) == [b"message 1"]
 
 
 def test_what_lies_beyond_a_gap_is_named_until_the_gap_is_filled(log: DurableLog) -> None:
@@ -91,7 +100,7 @@ def test_a_refusal_settles_and_is_given_again_with_its_first_reason(log: Durable
     assert log.append([refused(1)]) == settled(1, refused=((1, "too odd"),))
     assert log.append([refused(1, "another")]) == settled(1, refused=((1, "too odd"),))
     assert log.append([stored(1)]) == settled(1, refused=((1, "too odd"),))
-    assert log.totals == LogTotals(stored=0, refused=1, duplicates=2)
+    assert counts(log) == (0, 1, 2, 0)
 
 
 def test_an_ack_names_only_the_refusals_that_it_answers(log: DurableLog) -> None:
@@ -102,7 +111,7 @@ def test_an_ack_names_only_the_refusals_that_it_answers(log: DurableLog) -> None
 def test_all_is_remembered_when_the_log_is_opened_again(log: DurableLog, path: Path) -> None:
     log.append([stored(1), refused(3), stored(4), stored(1)])
     again = reopened(log, path)
-    assert again.totals == LogTotals(stored=2, refused=1, duplicates=1)
+    assert counts(again) == (2, 1, 1, 0)
     assert again.append([stored(4), refused(3)]) == settled(1, 3, 4, refused=((3, "too odd"),))
     assert again.append([stored(2)]) == settled(4)
     again.close()
@@ -118,16 +127,16 @@ def test_epochs_are_apart_over_their_whole_range(log: DurableLog) -> None:
 def test_a_message_too_far_ahead_is_ignored_and_not_settled(log: DurableLog) -> None:
     assert log.append([stored(MAX_AHEAD + 1)]) == settled(0)
     assert log.append([stored(MAX_AHEAD)]) == settled(0, MAX_AHEAD)
-    assert log.totals == LogTotals(stored=1, refused=0, duplicates=0, ignored=1)
+    assert counts(log) == (1, 0, 0, 1)
 
 
 def test_a_new_device_beyond_the_limit_is_ignored(
     log: DurableLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_module, "MAX_STREAMS", 2)
+    monkeypatch.setattr(append, "MAX_STREAMS", 2)
     assert len(log.append([stored(1, epoch=epoch) for epoch in (1, 2, 3)])) == 2
     assert len(log.append([stored(2, epoch=2), stored(1, epoch=4)])) == 1
-    assert log.totals == LogTotals(stored=3, refused=0, duplicates=0, ignored=2)
+    assert counts(log) == (3, 0, 0, 2)
 
 
 def test_old_refusals_and_long_reasons_are_not_kept_for_ever(log: DurableLog, path: Path) -> None:
@@ -145,11 +154,12 @@ def test_readers_see_batches_in_order_and_count_those_to_train_on(
 ) -> None:
     log.append([stored(1), stored(2, held_out=True), stored(3)])
     log.append([stored(4, held_out=True), stored(5)])
-    assert positions(reader) == [b"message %d" % seq for seq in (1, 2, 3, 4, 5)]
-    numbers = [entry.train_number for p in range(5) if (entry := reader.first_after(p))]
+    give_all_turns(log)
+    assert in_turn(reader) == [b"message %d" % seq for seq in (1, 2, 3, 4, 5)]
+    numbers = [entry.train_number for turn in range(1, 6) if (entry := reader.at_turn(turn))]
     assert numbers == [1, None, 2, None, 3]
     assert reader.training_batch(3).message == b"message 5"
-    assert reader.last_position() == 5
+    assert reader.last_turn() == 5
 
 
 def test_the_log_of_another_bundle_is_refused(log: DurableLog, path: Path) -> None:
@@ -176,13 +186,14 @@ def test_a_file_that_is_no_log_is_refused(path: Path) -> None:
 def test_a_full_disk_stores_nothing_of_the_group(log: DurableLog, reader: LogReader) -> None:
     log.append([stored(1)])
     log._database.execute("PRAGMA max_page_count = 1")
-    large = Accepted(BatchKey(DEVICE, EPOCH, 3), 1, held_out=False, message=bytes(1 << 20))
+    large = Accepted(BatchKey(DEVICE, EPOCH, 3), 1, 1, held_out=False, message=bytes(1 << 20))
     with pytest.raises(StorageError, match="full"):
         log.append([stored(2), large])
     log._database.execute("PRAGMA max_page_count = 1000000")
     assert log.totals.stored == 1
     assert log.append([stored(2)]) == settled(2)
-    assert positions(reader) == [b"message 1", b"message 2"]
+    give_all_turns(log)
+    assert in_turn(reader) == [b"message 1", b"message 2"]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

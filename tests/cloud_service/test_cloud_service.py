@@ -156,7 +156,7 @@ def test_killed_at_work_it_loses_nothing_and_trains_nothing_twice(
             assert (status.stored_total, status.trained_total) == (60, 52)
             assert second.end(signal.SIGTERM) == 0
     with OpenTrainer(state, SETTINGS) as resumed:
-        assert resumed.trainer.progress.position == 60
+        assert resumed.trainer.progress.turn == 60
         trained = resumed.state()
     (state / "checkpoint.safetensors").rename(tmp_path / "trained.safetensors")
     with OpenTrainer(state, SETTINGS) as uninterrupted:

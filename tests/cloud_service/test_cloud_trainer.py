@@ -91,14 +91,14 @@ def test_stopped_anywhere_and_resumed_it_gives_the_same_weights(
     wanted = uninterrupted(mixed_log)
     for start, stop in pairwise((0, *stops, BATCHES)):
         with OpenTrainer(mixed_log, REPLAY) as one:
-            assert one.trainer.progress.position == start
+            assert one.trainer.progress.turn == start
             one.consume(stop - start)
             one.trainer.save()
     with OpenTrainer(mixed_log, REPLAY) as one:
         assert_same_bits(one.state(), wanted)
         assert one.trainer.advance() is False
         progress = one.trainer.progress
-    assert (progress.position, progress.trained_total, progress.skipped_total) == (BATCHES, 19, 1)
+    assert (progress.turn, progress.trained_total, progress.skipped_total) == (BATCHES, 19, 1)
 
 
 @pytest.mark.parametrize("killed_at", [3, 5, 11, 23])
@@ -108,15 +108,15 @@ def test_killed_between_checkpoints_it_repeats_from_the_last_one(
     settings = TrainerSettings(replay=2, checkpoint_every=5)
     with OpenTrainer(mixed_log, settings) as killed:
         killed.consume(killed_at)
-        assert killed.trainer.progress.position == killed_at
+        assert killed.trainer.progress.turn == killed_at
     with OpenTrainer(mixed_log, settings) as resumed:
-        assert resumed.trainer.progress.position < killed_at
+        assert resumed.trainer.progress.turn < killed_at
         resumed.consume_all()
         state, progress = resumed.state(), resumed.trainer.progress
     (mixed_log / "checkpoint.safetensors").unlink(missing_ok=True)
     assert_same_bits(state, uninterrupted(mixed_log))
     # One of the 20 is skipped; those that draw it again are trained on without it.
-    assert any(6 in draw_replay(number, 2, 0) for number in range(7, 21))
+    assert any(6 in draw_replay(number, 2, 0, 4096) for number in range(7, 21))
     assert (progress.cloud_step, progress.trained_total) == (19, 19)
 
 
@@ -127,12 +127,14 @@ def test_the_cache_of_replayed_batches_changes_nothing(mixed_log: Path) -> None:
 
 
 def test_replay_draws_earlier_batches_and_the_same_every_time() -> None:
-    assert draw_replay(1, 4, seed=0) == []
-    assert draw_replay(9, 0, seed=0) == []
-    draws = [draw_replay(number, 4, seed=0) for number in range(2, 100)]
-    assert draws == [draw_replay(number, 4, seed=0) for number in range(2, 100)]
+    assert draw_replay(1, 4, seed=0, window=90) == []
+    assert draw_replay(9, 0, seed=0, window=90) == []
+    draws = [draw_replay(number, 4, seed=0, window=90) for number in range(2, 100)]
+    assert draws == [draw_replay(number, 4, seed=0, window=90) for number in range(2, 100)]
     assert all(1 <= one < number for number, draw in enumerate(draws, 2) for one in draw)
     assert len({one for draw in draws for one in draw}) > 70
+    newest = [draw_replay(number, 4, seed=0, window=5) for number in range(2, 100)]
+    assert all(number - 5 <= one for number, draw in enumerate(newest, 2) for one in draw)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +179,10 @@ def test_held_out_batches_are_measured_and_not_trained_on(tmp_path: Path) -> Non
         one.consume_all()
         assert_same_bits(one.state(), before)
         progress = one.trainer.progress
-    assert (progress.position, progress.trained_total, progress.cloud_step) == (42, 40, 40)
-    newest = progress.devices["pi-1"].newest
+    assert (progress.turn, progress.trained_total, progress.cloud_step) == (42, 40, 40)
+    rounds = progress.of("pi-1").rounds
+    assert rounds is not None
+    newest = rounds.newest
     labels = [label for message in held_out for label in message.labels]
     assert (newest.edge_step, newest.samples) == (9, len(labels))
     assert newest.early_exit_correct == labels.count(0)
@@ -217,7 +221,7 @@ def test_a_checkpoint_ahead_of_the_log_is_refused(checkpoint: Path) -> None:
     for name in ("log.sqlite", "log.sqlite-wal", "log.sqlite-shm"):
         (checkpoint.parent / name).unlink(missing_ok=True)
     write_log(checkpoint.parent, make_message(1))
-    with pytest.raises(StorageError, match="consumed 4 batches, the log beside it holds 1"):
+    with pytest.raises(StorageError, match="consumed 4 batches, the log beside it has given 1"):
         OpenTrainer(checkpoint.parent)
 
 
@@ -232,8 +236,8 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "metadata", "reason"),
     [
-        ({}, {"format": "hiertk-cloud checkpoint 2"}, "checkpoint 2"),
-        ({}, {"progress": '{"position": -1}'}, "its progress is damaged"),
+        ({}, {"format": "hiertk-cloud checkpoint 3"}, "checkpoint 3"),
+        ({}, {"progress": '{"turn": -1}'}, "its progress is damaged"),
         ({"module/extra": torch.zeros(1)}, {}, "1 tensors missing or unknown"),
         ({"module/7.bias": torch.zeros(9)}, {}, r"module/7.bias is torch.float32 \(9,\)"),
         ({"module/7.bias": torch.zeros(8).double()}, {}, "is torch.float64"),

@@ -84,7 +84,7 @@ def test_a_batch_without_a_key_is_not_even_parsed(damage: Callable[[FeatureBatch
         (change(shape=[0, 3, 2, 2]), "shape"),
         (change(shape=[MAX_SAMPLES + 1, 3, 2, 2]), "shape"),
         (change(shape=[5, 2, 3, 2]), "shape"),
-        (change(shape=[4, 3, 2, 2]), "payload"),
+        (change(shape=[4, 3, 2, 2], labels=[0] * 4, early_exit=[0] * 4), "payload"),
         (change(early_exit_loss=math.nan), "not finite"),
         (change(early_exit_loss=math.inf), "not finite"),
         (change(purpose=9), "purpose 9"),

@@ -14,8 +14,8 @@ from hiertk.demo.processes import Child, Children
 from hiertk.models import load_cloud_partition
 from hiertk_cloud.batches import BatchSource
 from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.log_file import signed
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.log import LogReader
+from hiertk_cloud.log.file import signed
 from hiertk_cloud.progress import Progress
 from hiertk_cloud.trainer import Trainer, TrainerSettings
 from hiertk_protocol.bundle import Bundle
@@ -126,7 +126,8 @@ class Deployment:
 
     def stored_messages(self, device: str) -> Iterator[FeatureBatch]:
         """Yield what the cloud has from a device, in the order in which it was put."""
-        query = f"SELECT message FROM batches WHERE device = '{device}' ORDER BY seq"  # noqa: S608
+        columns = "message FROM batches JOIN messages USING (position)"
+        query = f"SELECT {columns} WHERE device = '{device}' ORDER BY seq"  # noqa: S608
         for (message,) in _read(self.cloud_log, query):
             yield FeatureBatch.FromString(message)
 
@@ -145,7 +146,8 @@ class Deployment:
                 CLOUD_TRAINING,
                 checkpoint=checkpoint,
                 bundle_id=manifest.bundle_id,
-                on_skip=lambda _position, _reason: None,
+                give_turns=lambda: 0,
+                on_skip=lambda _turn, _reason: None,
             )
             while trainer.advance():
                 pass
@@ -194,7 +196,7 @@ def check_each_batch_once(deployment: Deployment, *, batches: int) -> None:
     query = "SELECT count(train_number), max(train_number) FROM batches"
     ((training, last),) = _read(deployment.cloud_log, query)
     progress = deployment.cloud_progress()
-    assert progress.position == len(put)
+    assert progress.turn == len(put)
     assert progress.trained_total == training == last
     assert progress.skipped_total == 0
 

@@ -75,7 +75,7 @@ def test_sigterm_ends_cloud_and_device_cleanly(deployment: Deployment) -> None:
         deployment.trained("pi-1")
     )
     progress = deployment.cloud_progress()
-    assert 0 < progress.position == progress.trained_total <= len(deployment.stored())
+    assert 0 < progress.turn == progress.trained_total <= len(deployment.stored())
     status = deployment.retained_device_status("pi-1")
     assert (status.state, status.edge_step) == (DeviceStatus.OFFLINE, deployment.trained("pi-1"))
     assert not math.isnan(status.early_exit_loss)

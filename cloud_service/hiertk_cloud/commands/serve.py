@@ -1,49 +1,57 @@
 """`hiertk-cloud serve`: run the service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from hiertk_protocol import console
-from hiertk_protocol.bundle import open_bundle
-from hiertk_protocol.mqtt import parse_broker
 
 from hiertk_cloud.report import Reporter
 
 
 def serve(
     *,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The configuration. Default: /etc/hiertk/cloud.toml, if it is there."),
+    ] = None,
     bundle: Annotated[
-        Path, typer.Option(help="The bundle that the devices run: a folder, or a zip of one.")
-    ],
+        Path | None,
+        typer.Option(help="The bundle that the devices run: a folder, or a zip of one."),
+    ] = None,
     broker: Annotated[
-        str, typer.Option(help="mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS.")
-    ],
+        str | None,
+        typer.Option(help="mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS."),
+    ] = None,
     state: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Folder for the log and the checkpoint; made if it is missing. "
             "One service and one bundle per folder."
         ),
-    ],
+    ] = None,
     replay: Annotated[
-        int,
+        int | None,
         typer.Option(min=0, max=64, help="Earlier batches that join each new one in its step."),
-    ] = 1,
+    ] = None,
     learning_rate: Annotated[
-        float, typer.Option(min=1e-8, max=1.0, help="Of AdamW in the cloud.")
-    ] = 1e-3,
+        float | None, typer.Option(min=1e-8, max=1.0, help="Of AdamW in the cloud.")
+    ] = None,
     checkpoint_every: Annotated[
-        int,
+        int | None,
         typer.Option(min=1, help="Cloud steps between checkpoints: what a crash makes it redo."),
-    ] = 200,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of torch.")] = 1,
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="Threads of torch.")] = None,
     factory: Annotated[
         str | None,
         typer.Option(
             help="package.module:factory of a network of your own. It is run: name it only if it "
             "is yours and the bundle's network."
         ),
+    ] = None,
+    api: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of the dashboard and the API; empty: none."),
     ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Write each line as JSON, for machines.")
@@ -52,6 +60,9 @@ def serve(
 ) -> None:
     """Receive feature batches, store them, acknowledge them, and train on them.
 
+    Every option is also a setting of the configuration, which has more of them; an option counts
+    above the file. `hiertk-cloud check` says whether all is well.
+
     Stop it with Ctrl-C or SIGTERM: it writes a checkpoint and leaves with 0. Start it again with
     the same --state and it goes on: no batch is lost, and none trains twice. It needs no device to
     be there, and devices need no service to be there.
@@ -59,15 +70,28 @@ def serve(
     Example: hiertk-cloud serve --bundle bundle/ --broker mqtt://localhost --state cloud-state/
     """
     console.terminate_like_interrupt()
-    opened, address = open_bundle(bundle), parse_broker(broker)
-    from hiertk_cloud.service import ServiceSettings
-    from hiertk_cloud.service import serve as serve_bundle
-    from hiertk_cloud.trainer import TrainerSettings
+    from hiertk_cloud.config import load_config
 
-    settings = ServiceSettings(
-        learning_rate=learning_rate,
-        threads=threads,
-        trusted_factory=factory,
-        trainer=TrainerSettings(replay=replay, checkpoint_every=checkpoint_every),
-    )
-    serve_bundle(opened, address, state, settings, Reporter(as_json=json_))
+    trainer = {
+        "replay": replay,
+        "learning_rate": learning_rate,
+        "checkpoint_every": checkpoint_every,
+        "threads": threads,
+    }
+    options = {
+        "bundle": bundle,
+        "state": state,
+        "factory": factory,
+        "json_lines": json_ or None,
+        "broker": _given({"url": broker}),
+        "trainer": _given(trainer),
+        "api": _given({"listen": api}),
+    }
+    loaded = load_config(config, _given(options))
+    from hiertk_cloud.running import run_service
+
+    run_service(loaded, Reporter(as_json=loaded.json_lines))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value not in (None, {})}

@@ -6,9 +6,8 @@ from types import TracebackType
 
 import numpy as np
 from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.ingest import Judge
-from hiertk_cloud.log import DurableLog
-from hiertk_cloud.log_reader import LogReader
+from hiertk_cloud.judge import Judge
+from hiertk_cloud.log import DurableLog, LogReader
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.learner import StepResult
 from hiertk_edge.profiling.stopwatch import Stopwatch
@@ -69,7 +68,8 @@ class IntakeMeter:
         with watch.time("receive"):
             self._log.append([self._judge.judge(self._topic, payload)])
         with watch.time("read"):
-            self._source.first_after(self._taken)
+            self._log.give_turns()
+            self._source.at_turn(self._taken + 1)
         self._taken += 1
 
 

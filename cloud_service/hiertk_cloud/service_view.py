@@ -1,0 +1,126 @@
+"""The running service as its operator sees it: view.py's records out of its parts."""
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiertk_protocol.manifest import Manifest
+from hiertk_protocol.mqtt import MqttLink
+
+from hiertk_cloud.device_views import device_view
+from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.log import DeviceTotals, DurableLog
+from hiertk_cloud.problems import Problems
+from hiertk_cloud.status import Snapshot
+from hiertk_cloud.statuses import DeviceStatuses
+from hiertk_cloud.suspects import suspects
+from hiertk_cloud.trainer import Trainer
+from hiertk_cloud.view import (
+    CheckpointView,
+    ConfusionMatrix,
+    DeploymentView,
+    DeviceView,
+    HealthView,
+)
+
+
+@dataclass(frozen=True)
+class RunningView:
+    """Implements view.ServiceView. running: set while training is not paused."""
+
+    manifest: Manifest
+    log: DurableLog
+    trainer: Trainer
+    ingest: Ingest
+    link: MqttLink
+    statuses: DeviceStatuses
+    problems: Problems
+    checkpoint_file: Path
+    running: threading.Event
+    has_been_up: threading.Event
+
+    def deployment(self) -> DeploymentView:
+        """Return what is served."""
+        manifest = self.manifest
+        return DeploymentView(
+            deployment=manifest.deployment,
+            bundle_id=manifest.bundle_id.hex(),
+            model=manifest.model.name,
+            split=manifest.model.split,
+            split_count=manifest.model.split_count,
+            feature_shape=manifest.features.shape,
+            bits=manifest.features.bits,
+            classes=manifest.classes.names,
+            class_slots=manifest.classes.capacity,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return progress, measures and counts."""
+        # The progress first: the log is never behind it.
+        progress = self.trainer.progress
+        return Snapshot(
+            progress=progress,
+            measures=self.trainer.measures,
+            totals=self.log.totals,
+            dropped_total=self.ingest.dropped_total,
+            acks_total=self.ingest.acks_total,
+            ack_wait_ms=self.ingest.ack_wait_ms,
+        )
+
+    def devices(self) -> list[DeviceView]:
+        """Return every device that ever sent something, by name."""
+        progress, totals = self.trainer.progress.devices, self.log.devices
+        dropped, suspected = self.ingest.dropped, suspects(progress)
+        names = sorted(self.statuses.devices | totals.keys() | progress.keys())
+        return [
+            device_view(
+                name,
+                status=self.statuses.of(name),
+                totals=totals.get(name, DeviceTotals()),
+                progress=self.trainer.progress.of(name),
+                dropped=dropped[name],
+                last_seen=self._seen(name),
+                is_suspect=name in suspected,
+            )
+            for name in names
+        ]
+
+    def confusion(self) -> ConfusionMatrix | None:
+        """Return the newest held-out evaluation of all devices; None until there is one."""
+        return self.trainer.confusion.matrix(len(self.manifest.classes.names))
+
+    def checkpoint(self) -> CheckpointView | None:
+        """Return the newest checkpoint; None before the first."""
+        with suppress(FileNotFoundError):
+            found = self.checkpoint_file.stat()
+            saved = self.trainer.saved
+            return CheckpointView(
+                cloud_step=saved.cloud_step,
+                consumed=saved.turn,
+                size=found.st_size,
+                written=found.st_mtime,
+            )
+        return None
+
+    def health(self) -> HealthView:
+        """Return whether it works."""
+        return HealthView(
+            is_ready=self.has_been_up.is_set() and self.link.is_up,
+            is_connected=self.link.is_up,
+            is_paused=not self.running.is_set(),
+            problems=self.problems.lines,
+        )
+
+    def pause(self) -> None:
+        """Stop training until resumed; batches are still stored and acknowledged."""
+        self.running.clear()
+
+    def resume(self) -> None:
+        """Train again."""
+        self.running.set()
+
+    def _seen(self, device: str) -> float | None:
+        times = (self.statuses.seen(device), self.ingest.seen(device))
+        known = [one for one in times if one is not None]
+        return max(known) if known else None
