@@ -3,6 +3,7 @@
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import TypeVar
 
@@ -33,9 +34,9 @@ class Errands:
         self._waiting.put(do)
         try:
             return outcome.result(timeout_s)
-        except TimeoutError:
+        except FutureTimeoutError as error:  # the built-in one from Python 3.11 on
             outcome.cancel()
-            raise
+            raise TimeoutError(f"the trainer had no time for it in {timeout_s:g} s") from error
 
     def do_all(self) -> None:
         """Do what was asked until now."""

@@ -109,13 +109,18 @@ class Ingest:
             for message in group
             if (arrival := self._arrival(message.topic, message.payload))
         ]
-        if not arrivals or not self._has_room():
+        if not arrivals:
+            return
+        lack = self._room.lack(self._log.totals.waiting_bytes) if self._room else ""
+        if lack:
+            self._stop_acknowledging(lack)
             return
         try:
             settled = self._log.append(arrivals)
         except DiskFullError as error:
             self._stop_acknowledging(str(error))
             return
+        self._problems.end("disk", "there is room again: batches are stored and acknowledged")
         self.arrived.set()
         for stream in settled:
             self._publish(self._topics.ack(stream.device), _ack(stream).SerializeToString())
@@ -141,16 +146,6 @@ class Ingest:
         if most is None or held is None or held.waiting_bytes + len(arrival.message) <= most:
             return False
         self._drop(device, "log-share", f"{device}: {most} bytes of it wait, its share of the log")
-        return True
-
-    def _has_room(self) -> bool:
-        if self._room is None:
-            return True
-        lack = self._room.lack(self._log.totals.waiting_bytes)
-        if lack:
-            self._stop_acknowledging(lack)
-            return False
-        self._problems.end("disk", "there is room again: batches are stored and acknowledged")
         return True
 
     def _stop_acknowledging(self, why: str) -> None:

@@ -32,25 +32,27 @@ class RateLimiter:
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._rates = (limits.messages_per_s, limits.bytes_per_s)
+        self._most = [max(1.0, rate * _BURST_S) for rate in self._rates]
         self._clock = clock
-        self._tokens = [rate * _BURST_S for rate in self._rates]
+        self._tokens = self._most
         self._refilled = clock()
 
     @property
     def is_open(self) -> bool:
         """Whether the next message may pass now."""
         self._refill()
-        return min(self._tokens) > 0
+        messages, size = self._tokens
+        return messages >= 1 and size > 0
 
     def spend(self, size: int) -> None:
         """Count one message of so many bytes; a large one may overdraw, and later ones wait."""
-        self._tokens[0] -= 1
-        self._tokens[1] -= size
+        messages, left = self._tokens
+        self._tokens = [messages - 1, left - size]
 
     def _refill(self) -> None:
         now = self._clock()
         passed, self._refilled = now - self._refilled, now
         self._tokens = [
-            min(tokens + rate * passed, rate * _BURST_S)
-            for tokens, rate in zip(self._tokens, self._rates, strict=True)
+            min(tokens + rate * passed, most)
+            for tokens, rate, most in zip(self._tokens, self._rates, self._most, strict=True)
         ]

@@ -1,7 +1,7 @@
 """From a configuration to a running service, with its API."""
 
-from contextlib import contextmanager
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hiertk_protocol.bundle import Bundle, open_bundle
@@ -48,7 +48,7 @@ def open_configured_bundle(config: CloudConfig) -> Bundle:
 
 
 def settings_of(config: CloudConfig) -> ServiceSettings:
-    """Return the service's settings in its own units. Raises ConfigError for a bad password file."""
+    """Return the service's settings, in its own units. Raises ConfigError for a bad secret."""
     log, limits, trainer = config.log, config.limits, config.trainer
     max_bytes = int(log.max_gib * _GIB) or None
     return ServiceSettings(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cloud_service.cloud_parts import DEVICE, EPOCH, MANIFEST, SHAPE, make_manifest, make_message
 from hiertk_cloud import judge
-from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.ingest import Ingest, Room
 from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import DurableLog, LogReader
 from hiertk_protocol.codec import encode, quantize
@@ -25,14 +25,18 @@ TOPICS = Topics(MANIFEST.deployment)
 class Intake:
     """An ingest on a real log, with what it publishes and tells."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits | None = None, room: Room | None = None
+    ) -> None:
         self.log_file = folder / "log.sqlite"
         self.log = DurableLog(self.log_file, MANIFEST.bundle_id)
         self.reader = LogReader(self.log_file)
         self.acks: list[tuple[str, Ack]] = []
         self.stored_when_acked: list[int] = []
         self.told: list[tuple[str, str]] = []
-        self.ingest = Ingest(self.log, MANIFEST, publish=self._publish, tell=self._tell)
+        self.ingest = Ingest(
+            self.log, MANIFEST, publish=self._publish, tell=self._tell, limits=limits, room=room
+        )
 
     def take(self, *messages: FeatureBatch) -> None:
         for message in messages:
@@ -196,3 +200,67 @@ def test_no_damaged_message_ends_the_ingest(
     rest = b"" if cut else payload[position + len(replacement) :]
     intake.ingest.receive(TOPICS.features(DEVICE), payload[:position] + replacement + rest)
     intake.ingest.turn()
+
+
+def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room(intake: Intake) -> None:
+    intake.take(make_message(1))
+    intake.log._database.execute("PRAGMA max_page_count = 1")
+    large = [make_message(seq, samples=256) for seq in range(2, 6)]
+    intake.take(*large)
+    intake.take(*large)
+    assert [ack.through for _, ack in intake.acks] == [1]
+    assert [kind for kind, _ in intake.told] == ["disk"]
+    assert "training goes on" in intake.told[0][1]
+    intake.log._database.execute("PRAGMA max_page_count = 1000000")
+    intake.take(*large)
+    assert intake.acks[-1][1].through == 5
+    assert "there is room again" in intake.told[-1][1]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Intake]:
+    """An intake that keeps a reserve on its disk, and takes few waiting batches."""
+    size = make_message(1).ByteSize()
+    room = Room(tmp_path, reserve_bytes=0, max_waiting_bytes=8 * size)
+    opened = Intake(tmp_path, Limits(log_bytes=4 * size), room)
+    yield opened
+    opened.close()
+
+
+def test_below_the_reserve_nothing_is_acknowledged(watched: Intake, tmp_path: Path) -> None:
+    watched.ingest._room = Room(tmp_path, reserve_bytes=1 << 60, max_waiting_bytes=None)
+    watched.take(make_message(1))
+    assert (watched.acks, watched.log.totals.stored) == ([], 0)
+    assert "in reserve: make room" in watched.told[0][1]
+
+
+def test_a_device_that_fills_the_log_waits_until_the_trainer_has_caught_up(
+    watched: Intake,
+) -> None:
+    messages = [make_message(seq) for seq in range(1, 11)]
+    for message in messages:
+        watched.take(message)
+    assert watched.log.devices[DEVICE].stored == 4
+    watched.take(make_message(1, device="other"))
+    assert watched.log.devices["other"].stored == 1
+    assert watched.ingest.dropped[DEVICE] == 6
+    watched.log.give_turns()
+    watched.take(*messages[4:8])
+    assert watched.log.devices[DEVICE].stored == 8
+
+
+def test_a_log_that_is_full_of_waiting_batches_takes_no_more(watched: Intake) -> None:
+    for device in ("a", "b", "c", "d"):
+        for seq in (1, 2, 3):
+            watched.take(make_message(seq, device=device))
+    assert watched.log.totals.stored == 9
+    assert "which fills the log" in watched.told[-1][1]
+
+
+def test_what_is_answered_and_when_a_device_was_seen_is_known(intake: Intake) -> None:
+    assert intake.ingest.seen(DEVICE) is None
+    assert np.isnan(intake.ingest.ack_wait_ms)
+    intake.take(make_message(1))
+    assert intake.ingest.acks_total == 1
+    assert 0 < intake.ingest.ack_wait_ms < 10_000
+    assert intake.ingest.seen(DEVICE) is not None

@@ -1,6 +1,8 @@
 """The trainer: each batch has its effect once, wherever it was interrupted; none can do harm."""
 
+import json
 import math
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,13 +11,16 @@ import torch
 from cloud_service.cloud_parts import (
     MANIFEST,
     OpenTrainer,
+    accepted,
     assert_same_bits,
     checked,
     make_message,
     make_module,
     write_log,
 )
+from cloud_service.log_parts import query
 from hiertk_cloud.batches import draw_replay
+from hiertk_cloud.log import DurableLog
 from hiertk_cloud.trainer import TrainerSettings
 from hiertk_protocol.codec import dequantize
 from hiertk_protocol.errors import ConfigError, StorageError
@@ -249,3 +254,51 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     rewrite(checkpoint, tensors, metadata)
     with pytest.raises(StorageError, match=reason):
         OpenTrainer(checkpoint.parent)
+
+
+def test_a_stale_batch_is_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    with closing(DurableLog(path, MANIFEST.bundle_id)) as log:
+        log.append([accepted(make_message(seq, edge_step=100 * seq)) for seq in (1, 2, 3)])
+        log.give_turns(stale_after=150)
+    with OpenTrainer(tmp_path, PLAIN) as one:
+        one.consume_all()
+        progress = one.trainer.progress
+    assert (progress.turn, progress.trained_total, progress.stale_total) == (3, 2, 1)
+    assert progress.of("pi-1").stale_total == 1
+
+
+def test_a_damaged_entry_is_skipped_and_never_replayed(mixed_log: Path) -> None:
+    query(mixed_log / "log.sqlite", "UPDATE messages SET message = zeroblob(9) WHERE position = 2")
+    query(mixed_log / "log.sqlite", "DELETE FROM batches WHERE position = 9")
+    with OpenTrainer(mixed_log, REPLAY) as one:
+        one.consume_all()
+        progress = one.trainer.progress
+    assert one.skipped == [2, 7, 9]
+    assert (progress.turn, progress.skipped_total) == (BATCHES, 3)
+
+
+def test_a_checkpoint_of_format_1_goes_on(checkpoint: Path) -> None:
+    rounds = {"newest": dict.fromkeys(("edge_step", "final_exit_correct", "early_exit_correct"), 1)}
+    rounds["newest"]["samples"] = 8
+    before = {
+        "position": 4,
+        "cloud_step": 4,
+        "trained_total": 4,
+        "skipped_total": 0,
+        "devices": {"pi-1": {**rounds, "previous": None}},
+    }
+    metadata = {"format": "hiertk-cloud checkpoint 1", "progress": json.dumps(before)}
+    rewrite(checkpoint, {}, metadata)
+    with OpenTrainer(checkpoint.parent, REPLAY) as one:
+        assert (one.trainer.progress.turn, one.trainer.progress.cloud_step) == (4, 4)
+        held_out = one.trainer.progress.of("pi-1").rounds
+        assert held_out is not None
+        assert held_out.counting.samples == 8
+        one.consume_all()
+        assert_same_bits(one.state(), uninterrupted_beside(checkpoint))
+
+
+def uninterrupted_beside(checkpoint: Path) -> dict[str, Tensor]:
+    checkpoint.rename(checkpoint.with_suffix(".aside"))
+    return uninterrupted(checkpoint.parent)

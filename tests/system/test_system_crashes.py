@@ -29,7 +29,7 @@ def test_a_killed_cloud_gives_the_weights_of_one_that_never_stopped(
     devices = [deployment.start_device(name) for name in DEVICES]
     wait_until(deployment.cloud_checkpoint.exists, PATIENCE_S)
     end(killed, signal.SIGKILL)
-    assert deployment.cloud_progress().position < len(deployment.stored()) < 2 * BATCHES
+    assert deployment.cloud_progress().turn < len(deployment.stored()) < 2 * BATCHES
     cloud = deployment.start_cloud()
     assert [wait_for_end(device) for device in devices] == [0, 0]
     finish(deployment, cloud, batches=2 * BATCHES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hiertk_cloud.log.file import connect, reporting
-from hiertk_cloud.log.records import checksum
+from hiertk_cloud.log.records import is_whole
 
 _BYTES_PER_S = 32 << 20
 _SLEEP_AT_MOST_S = 0.2
@@ -39,6 +39,6 @@ def check_messages(path: Path, stop_asked: Callable[[], bool]) -> LogCheck:
                 break
             position, size, wanted, message = rows[0]
             checked += 1
-            damaged += message is None or checksum(message) != wanted
+            damaged += not is_whole(message, wanted)
             time.sleep(min(_SLEEP_AT_MOST_S, size / _BYTES_PER_S))
     return LogCheck(checked, damaged)

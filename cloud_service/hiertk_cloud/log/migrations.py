@@ -49,7 +49,7 @@ def _set_v1_apart(database: sqlite3.Connection) -> None:
     with transaction(database):
         for table in ("batches", "streams", "refusals", "totals"):
             database.execute(f"ALTER TABLE {table} RENAME TO v1_{table}")
-        for statement in SCHEMA.split(";"):
+        for statement in SCHEMA.split(";\n"):
             if "TABLE owner" not in statement and statement.strip():
                 database.execute(statement)
         database.execute("INSERT INTO streams SELECT device, epoch, through, 0 FROM v1_streams")

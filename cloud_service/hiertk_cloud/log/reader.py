@@ -6,7 +6,7 @@ from pathlib import Path
 from hiertk_protocol.errors import StorageError
 
 from hiertk_cloud.log.file import connect, reporting
-from hiertk_cloud.log.records import checksum
+from hiertk_cloud.log.records import is_whole
 
 _ENTRY = """
 SELECT turn, train_number, held_out, device, checksum, message
@@ -31,12 +31,12 @@ class LogEntry:
     held_out: bool
     device: str
     checksum: int
-    stored: bytes | None
+    stored: object
 
     @property
     def message(self) -> bytes:
         """The message as it came. Raises DamagedEntryError."""
-        if self.stored is None or checksum(self.stored) != self.checksum:
+        if not is_whole(self.stored, self.checksum):
             raise DamagedEntryError(f"the log is damaged at turn {self.turn}")
         return self.stored
 

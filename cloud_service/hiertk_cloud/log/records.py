@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from hiertk_protocol.messages import BatchKey
 
@@ -68,6 +69,11 @@ class DeviceTotals:
     held_bytes: int = 0
     waiting: int = 0
     waiting_bytes: int = 0
+
+
+def is_whole(message: object, wanted: int) -> TypeGuard[bytes]:
+    """Return whether what was read is the message of that checksum; damage can change its type."""
+    return isinstance(message, bytes) and checksum(message) == wanted
 
 
 def checksum(message: bytes) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from hiertk_protocol.storage import transaction
 
 from hiertk_cloud.log.file import check_owner, connect, create, reporting
-from hiertk_cloud.log.records import checksum
+from hiertk_cloud.log.records import is_whole
 
 _UNREADABLE_AT_END = 4096  # so many positions in a row that cannot be read are taken for the end
 _GROUP = 256
@@ -104,7 +104,7 @@ def _last_position(source: sqlite3.Connection) -> int:
     return 0
 
 
-def _read(source: sqlite3.Connection, position: int) -> tuple[Row, bytes | None] | None:
+def _read(source: sqlite3.Connection, position: int) -> tuple[Row, object] | None:
     row = source.execute("SELECT * FROM batches WHERE position = ?", (position,)).fetchone()
     if row is None:
         return None
@@ -114,9 +114,9 @@ def _read(source: sqlite3.Connection, position: int) -> tuple[Row, bytes | None]
     return row, message[0] if message else None
 
 
-def _keep(target: sqlite3.Connection, row: Row, message: bytes | None) -> bool:
+def _keep(target: sqlite3.Connection, row: Row, message: object) -> bool:
     size, wanted = row[7], row[8]
-    if size and (message is None or checksum(message) != wanted):
+    if size and not is_whole(message, wanted):
         return False
     target.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     if size:
