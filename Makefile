@@ -9,7 +9,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-arm64 check format bench proto clean
+.PHONY: help setup demo test test-slow test-arm64 test-boot test-faults check format bench proto clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -20,13 +20,19 @@ demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices
 	$(BIN)/hiertk demo $(DEMO)
 
 test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fails)
-	$(BIN)/python -m pytest -m "not slow and not arm64" $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow and not arm64 and not boot" $(PYTEST)
 
 test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other network
 	$(BIN)/python -m pytest -m slow $(PYTEST)
 
 test-arm64: $(VENV)/dev.done  ## Run the tests on an emulated Raspberry Pi (Debian, root, 6 GB below ~/.cache)
 	$(BIN)/python -m pytest -m arm64 tests/arm64 $(PYTEST)
+
+test-boot: $(VENV)/dev.done  ## Boot the cloud service in a container with systemd (Debian, root, 3 GB below ~/.cache)
+	$(BIN)/python -m pytest -m boot tests/boot $(PYTEST)
+
+test-faults: $(VENV)/dev.done  ## Kill broker, service and devices 100 times under load, and count (root; SEED=N)
+	PYTHONPATH=tests $(BIN)/python tests/faults/campaign.py $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
 check: $(VENV)/dev.done  ## Lint, check formatting and types
 	$(BIN)/ruff check $(FILES)

@@ -3,13 +3,15 @@
 import typer
 from hiertk_protocol import console
 
+from hiertk_cloud.commands.check import check
+from hiertk_cloud.commands.install import install
 from hiertk_cloud.commands.serve import serve
 
 app = typer.Typer(
     name="hiertk-cloud",
     help="Train the cloud partition of a bundle from the features that devices send.",
-    epilog="Exit codes: 0 stopped, 2 wrong command line, 3 settings or a state folder in use, "
-    "7 bundle, 10 disk, 130 interrupted twice.",
+    epilog="Exit codes: 0 done, 2 wrong command line, 3 settings or a state folder in use, "
+    "4 network, 7 bundle, 10 disk, 130 interrupted twice.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -17,12 +19,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _commands() -> None:
-    """Keep `serve` a command of its own."""
-
-
-for command in (serve,):
+for command in (serve, check, install):
     app.command()(command)
 
 

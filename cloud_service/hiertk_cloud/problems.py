@@ -27,9 +27,9 @@ class Problems:
         if is_new:
             self._tell(kind, text)
 
-    def end(self, kind: str, text: str) -> None:
-        """Note that a problem is over; told if there was one."""
+    def end(self, kind: str, text: str = "") -> None:
+        """Note that a problem is over; told if there was one, and there is a text."""
         with self._lock:
             was_there = self._current.pop(kind, None) is not None
-        if was_there:
+        if was_there and text:
             self._tell(kind, text)

@@ -13,7 +13,8 @@ from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import Retention
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import CloudService, ServiceSettings, open_service
+from hiertk_cloud.service import CloudService, open_service
+from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.trainer import TrainerSettings
 
 _DAY_S = 86_400

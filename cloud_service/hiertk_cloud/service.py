@@ -10,12 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.manifest import Manifest
@@ -25,16 +23,12 @@ from torch import nn
 
 from hiertk_cloud.batches import BatchSource
 from hiertk_cloud.checkpoint import read_progress
-from hiertk_cloud.errands import Errands
 from hiertk_cloud.ingest import Ingest, Room
 from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import (
-    DiskFullError,
     DurableLog,
     LogDamagedError,
     LogReader,
-    Retention,
     damage_marker,
 )
 from hiertk_cloud.log.check import check_messages
@@ -43,38 +37,19 @@ from hiertk_cloud.problems import Problems
 from hiertk_cloud.progress import Progress
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.service_view import RunningView
+from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.state import StateFolder, lock_state
-from hiertk_cloud.status import Snapshot, class_map
+from hiertk_cloud.status import class_map
 from hiertk_cloud.statuses import DeviceStatuses
-from hiertk_cloud.suspects import suspects
-from hiertk_cloud.trainer import Trainer, TrainerSettings
+from hiertk_cloud.supervisor import Supervisor
+from hiertk_cloud.trainer import Trainer
+from hiertk_cloud.training import Training
 from hiertk_cloud.worker import Worker
 
 _STATUS_EVERY_S = 1.0
-_LINE_EVERY_S = 5.0
-_IDLE_S = 0.2
 _PRUNE_EVERY_S = 1.0
-_SAVE_AGAIN_S = 30.0
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class ServiceSettings:
-    """Settings of one service.
-
-    threads: of torch. stale_after: edge steps behind its device's newest beyond which a batch is
-    left out, 0 never. reserve_bytes: of the disk, that batches leave free for checkpoints.
-    """
-
-    learning_rate: float = 1e-3
-    threads: int = 1
-    trainer: TrainerSettings = field(default_factory=TrainerSettings)
-    stale_after: int = 10_000
-    limits: Limits = field(default_factory=Limits)
-    retention: Retention = field(default_factory=Retention)
-    reserve_bytes: int = 512 << 20
-    credentials: Credentials = field(default_factory=Credentials)
 
 
 @contextmanager
@@ -92,6 +67,12 @@ def open_service(
     Raises ConfigError if the folder is in use or of another bundle, StorageError if it is damaged.
     """
     torch.set_num_threads(settings.threads)
+    notifier = Notifier()
+
+    def tell(text: str) -> None:
+        notifier.watchdog()  # a repair or a migration takes as long as it tells of progress
+        reporter.say("log", text)
+
     bundle_id = manifest.bundle_id
     with lock_state(state) as folder:
         consumed = (read_progress(folder.checkpoint, bundle_id) or Progress()).turn
@@ -100,7 +81,7 @@ def open_service(
             bundle_id,
             consumed=consumed,
             retention=settings.retention,
-            tell=lambda text: reporter.say("log", text),
+            tell=tell,
         )
         with closing(log), closing(LogReader(folder.log)) as reader:
             trainer = Trainer(
@@ -123,6 +104,7 @@ def open_service(
                     broker=broker,
                     settings=settings,
                     reporter=reporter,
+                    notifier=notifier,
                 )
             except LogDamagedError:
                 damage_marker(folder.log).touch()  # the next start repairs it
@@ -142,6 +124,7 @@ class CloudService:
         broker: BrokerAddress,
         settings: ServiceSettings,
         reporter: Reporter,
+        notifier: Notifier,
     ) -> None:
         self._manifest = manifest
         self._folder = folder
@@ -151,19 +134,14 @@ class CloudService:
         self._broker = broker
         self._settings = settings
         self._reporter = reporter
-        self._notifier = Notifier()
+        self._notifier = notifier
         self._problems = Problems(reporter.say)
         self._statuses = DeviceStatuses(self._topics)
-        self._errands = Errands()
         self._incarnation = secrets.randbits(64)
         self._told: set[str] = set()
-        self._suspects: frozenset[str] = frozenset()
-        self._running = threading.Event()
-        self._running.set()
         self._has_been_up = threading.Event()
         self._stopping = threading.Event()
         self._prune_due = 0.0
-        self._save_due = 0.0
         offline = ModelStatus(state=ModelStatus.OFFLINE, incarnation=self._incarnation)
         self._last_words = Will(self._topics.model, offline.SerializeToString())
         self._link = MqttLink(
@@ -190,7 +168,8 @@ class CloudService:
         )
         self._alarm = threading.Event()
         self._writer = Worker("writer", self._write, self._alarm)
-        self._learning = Worker("trainer", self._advance, self._alarm)
+        self._training = Training(trainer, log, self._problems, self._ingest.arrived)
+        self._learning = Worker("trainer", self._training.turn, self._alarm)
         self._checker = threading.Thread(target=self._check_log, name="checker", daemon=True)
         self.view = RunningView(
             manifest=manifest,
@@ -201,8 +180,11 @@ class CloudService:
             statuses=self._statuses,
             problems=self._problems,
             checkpoint_file=folder.checkpoint,
-            running=self._running,
+            running=self._training.running,
             has_been_up=self._has_been_up,
+        )
+        self._supervisor = Supervisor(
+            self.view, (self._writer, self._learning), self._notifier, self._problems, reporter
         )
 
     def run(self, each_second: Callable[[], None] = lambda: None) -> None:
@@ -222,40 +204,15 @@ class CloudService:
 
     def between_steps(self, work: Callable[[CloudLearner], Result]) -> Result:
         """Do some work on the learner in the trainer's thread, between two steps; any thread."""
-        return self._errands.ask(lambda: work(self._trainer.learner))
+        return self._training.errands.ask(lambda: work(self._trainer.learner))
 
     def _supervise(self, each_second: Callable[[], None]) -> None:
-        told = self.view.snapshot()
-        line_due = time.monotonic() + _LINE_EVERY_S
         while not self._alarm.wait(_STATUS_EVERY_S):
             self._publish_status()
-            self._feed_watchdog()
+            self._supervisor.look()
             each_second()
-            now = self.view.snapshot()
-            if time.monotonic() >= line_due and now != told:
-                line_due = time.monotonic() + _LINE_EVERY_S
-                told = now
-                self._report_progress(now)
         self._writer.check()
         self._learning.check()
-
-    def _report_progress(self, now: Snapshot) -> None:
-        self._reporter.say("progress", now.line(), **now.fields())
-        self._notifier.status(now.line())
-        suspected = suspects(now.progress.devices)
-        for device in suspected - self._suspects:
-            self._problems.begin(
-                f"suspect {device}",
-                f"{device}: its loss stays far above the other devices': are its labels right?",
-            )
-        for device in self._suspects - suspected:
-            self._problems.end(f"suspect {device}", f"{device}: its loss is like the others' again")
-        self._suspects = suspected
-
-    def _feed_watchdog(self) -> None:
-        limit_s = self._notifier.watchdog_s
-        if limit_s and max(self._writer.turn_s, self._learning.turn_s) < limit_s / 2:
-            self._notifier.watchdog()
 
     def _shut_down(self) -> None:
         self._stopping.set()
@@ -273,34 +230,6 @@ class CloudService:
         now = time.monotonic()
         if now >= self._prune_due and self._log.prune() == 0:
             self._prune_due = now + _PRUNE_EVERY_S
-
-    def _advance(self) -> None:
-        self._errands.do_all()
-        if not self._running.is_set():
-            self._running.wait(_IDLE_S)
-            return
-        try:
-            is_busy = self._trainer.advance()
-        except DiskFullError as error:
-            self._problems.begin("no room to train", f"training waits: {error}")
-            time.sleep(_IDLE_S)
-            return
-        self._problems.end("no room to train", "training goes on")
-        if not is_busy:
-            self._ingest.arrived.wait(_IDLE_S)
-            self._ingest.arrived.clear()
-        elif self._trainer.save_is_due and time.monotonic() >= self._save_due:
-            self._save()
-
-    def _save(self) -> None:
-        try:
-            self._trainer.save()
-        except StorageError as error:
-            self._save_due = time.monotonic() + _SAVE_AGAIN_S
-            self._problems.begin("checkpoint", f"no new checkpoint, training goes on: {error}")
-            return
-        self._problems.end("checkpoint", "checkpoints are written again")
-        self._log.release(self._trainer.saved.turn)
 
     def _check_log(self) -> None:
         try:
@@ -328,8 +257,10 @@ class CloudService:
             self._tell_once("unusable-status", f"{error} (on {topic[:200]!r})")
 
     def _on_up(self) -> None:
-        self._problems.end("broker", f"connected to {self._broker} again")
-        if not self._has_been_up.is_set():
+        if self._has_been_up.is_set():
+            self._problems.end("broker", f"connected to {self._broker} again")
+        else:
+            self._problems.end("broker")
             self._reporter.say("up", f"connected to {self._broker}")
             self._has_been_up.set()
         self._link.publish(

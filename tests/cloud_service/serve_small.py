@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cloud_service.cloud_parts import MANIFEST, make_module
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import ServiceSettings, open_service
+from hiertk_cloud.service import open_service
+from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.trainer import TrainerSettings
 from hiertk_protocol import console
 from hiertk_protocol.mqtt import parse_broker

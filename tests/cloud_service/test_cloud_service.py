@@ -25,7 +25,8 @@ from cloud_service.cloud_parts import (
 )
 from hiertk.brokers import Broker
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import ServiceSettings, open_service
+from hiertk_cloud.service import open_service
+from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.trainer import TrainerSettings
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.hiertk_pb2 import Ack, ClassMap, FeatureBatch, ModelStatus

@@ -10,8 +10,8 @@ def test_each_is_told_once_and_its_end_once() -> None:
     problems.begin("disk", "full")
     problems.begin("disk", "still full")
     problems.begin("broker", "gone")
-    assert problems.lines == ("still full", "gone")
+    assert list(problems.lines) == ["still full", "gone"]
     problems.end("disk", "room again")
     problems.end("disk", "room again")
-    assert problems.lines == ("gone",)
+    assert list(problems.lines) == ["gone"]
     assert told == [("disk", "full"), ("broker", "gone"), ("disk", "room again")]

@@ -14,11 +14,13 @@ from hiertk_cloud.log.records import is_whole
 
 _UNREADABLE_AT_END = 4096  # so many positions in a row that cannot be read are taken for the end
 _GROUP = 256
+_LINE_EVERY_S = 5.0
 
 Row = tuple[Any, ...]
+Tell = Callable[[str], None]
 
 
-def repair(path: Path, bundle_id: bytes, consumed: int, tell: Callable[[str], None]) -> None:
+def repair(path: Path, bundle_id: bytes, consumed: int, tell: Tell) -> None:
     """Replace the log by what can be read of it. Raises StorageError.
 
     consumed: turns that a checkpoint on disk has consumed; the new log goes on behind them. The
@@ -34,7 +36,7 @@ def repair(path: Path, bundle_id: bytes, consumed: int, tell: Callable[[str], No
         _check_owner(source, path, bundle_id)
         create(target, bundle_id)
         _copy_small(source, target)
-        lost = _copy_batches(source, target)
+        lost = _copy_batches(source, target, tell)
         _count_again(target, consumed)
         target.execute("PRAGMA journal_mode = DELETE")
         (kept,) = target.execute("SELECT count(*) FROM batches").fetchone()
@@ -74,9 +76,10 @@ def _readable(source: sqlite3.Connection, query: str) -> Iterator[Row]:
         yield from source.execute(query)
 
 
-def _copy_batches(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
+def _copy_batches(source: sqlite3.Connection, target: sqlite3.Connection, tell: Tell) -> int:
     """Copy each batch whose row and message are whole; return how many are not."""
     lost = unreadable = position = 0
+    line_due = time.monotonic() + _LINE_EVERY_S
     last = _last_position(source)
     while position < last or (last == 0 and unreadable < _UNREADABLE_AT_END):
         with transaction(target):
@@ -91,6 +94,9 @@ def _copy_batches(source: sqlite3.Connection, target: sqlite3.Connection) -> int
                     lost += unreadable
                     unreadable = 0
                     lost += not _keep(target, *found)
+        if time.monotonic() >= line_due:
+            line_due = time.monotonic() + _LINE_EVERY_S
+            tell(f"repairing the log: {position} batches looked at, of {last or 'some'}")
         if last == 0 and unreadable == 0 and found is None:
             break  # nothing is wrong here: this is the end
     return lost + (unreadable if last else 0)

@@ -1,0 +1,31 @@
+"""The header of a file of edge weights: whose it is, before anything of it is used."""
+
+from pathlib import Path
+
+from hiertk_protocol.errors import ModelError
+from safetensors import SafetensorError, safe_open
+
+FORMAT = "hiertk edge weights 1"  # what `hiertk-edge weights` writes
+_STEP_DIGITS = 15
+
+
+def check_edge_file(path: Path, bundle_id: bytes) -> int:
+    """Return the edge step of a device's weights. Raises ModelError if they are no such file."""
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"not a safetensors file: {first[:200]}") from error
+    if metadata.get("format") != FORMAT:
+        raise ModelError("not a file of edge weights: write one with hiertk-edge weights")
+    owner = metadata.get("bundle_id", "")
+    if owner != bundle_id.hex():
+        raise ModelError(
+            f"edge weights of bundle {owner[:16]!r}, this service trains {bundle_id.hex()[:16]}: "
+            "take a device of this deployment"
+        )
+    edge_step = metadata.get("edge_step", "")
+    if not (edge_step.isascii() and edge_step.isdecimal() and len(edge_step) <= _STEP_DIGITS):
+        raise ModelError(f"edge weights: edge step {edge_step[:20]!r} is no number")
+    return int(edge_step)
