@@ -22,12 +22,16 @@ from benchmarks import (
     bottleneck,
     cloud,
     codec,
+    dashboard,
+    devices,
     edge_memory,
     edge_step,
     export,
+    ingest,
     overlap,
     plan,
     prediction,
+    restart,
 )
 from benchmarks.figures import Figure
 from benchmarks.machine import this_machine
@@ -41,6 +45,10 @@ BENCHMARKS = {
     "edge_memory": edge_memory,
     "codec": codec,
     "cloud": cloud,
+    "ingest": ingest,
+    "devices": devices,
+    "restart": restart,
+    "dashboard": dashboard,
     "overlap": overlap,
     "plan": plan,
     "prediction": prediction,

@@ -97,7 +97,7 @@ def _cloud(bundle: Bundle, state: Path, broker: str) -> Iterator[None]:
     with Children(state.parent) as children:
         children.start(
             "cloud", "hiertk_cloud", "serve", "--bundle", str(bundle.folder), "--broker", broker,
-            "--state", str(state), "--replay", "0",
+            "--state", str(state), "--replay", "0", "--api", "",
         )  # fmt: skip
         yield
 

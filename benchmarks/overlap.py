@@ -184,6 +184,6 @@ class _Stage:
     def _service(self, state: str) -> LineProcess:
         arguments = [
             "serve", "--bundle", str(self.bundle.folder), "--broker", self.broker.url,
-            "--state", str(self.folder / state), "--replay", "0", "--json",
+            "--state", str(self.folder / state), "--replay", "0", "--api", "", "--json",
         ]  # fmt: skip
         return LineProcess(python("benchmarks.overlap_cloud", *arguments), core=1)

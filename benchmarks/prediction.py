@@ -227,7 +227,7 @@ class _Run:
     def _cloud(self) -> LineProcess:
         arguments = [
             "serve", "--bundle", str(self.bundle), "--broker", self.link.cloud_broker,
-            "--state", str(self.folder / "cloud"), "--replay", "0", "--json",
+            "--state", str(self.folder / "cloud"), "--replay", "0", "--api", "", "--json",
         ]  # fmt: skip
         command = python("benchmarks.overlap_cloud", *arguments)
         return LineProcess([*self.link.cloud_prefix, *command], core=1)

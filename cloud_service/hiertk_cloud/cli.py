@@ -5,6 +5,7 @@ from hiertk_protocol import console
 
 from hiertk_cloud.commands.check import check
 from hiertk_cloud.commands.install import install
+from hiertk_cloud.commands.provision import provision, revoke
 from hiertk_cloud.commands.serve import serve
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
 )
 
 
-for command in (serve, check, install):
+for command in (serve, check, install, provision, revoke):
     app.command()(command)
 
 

@@ -107,15 +107,15 @@ class TrainerConfig(_Section):
     checkpoint_every: int = Field(default=200, ge=1)
     stale_after: int = Field(default=10_000, ge=0)
     threads: int = Field(default=1, ge=1, le=1024)
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    seed: int = Field(default=0, ge=0, lt=1 << 23)
 
 
 class LimitsConfig(_Section):
     """What one device may send. log_share: of [log] max_gib, where that is set."""
 
     message_kib: int = Field(default=120, ge=4, le=1024)
-    messages_per_s: Finite = Field(default=50.0, gt=0)
-    bytes_per_s: Finite = Field(default=4_194_304.0, gt=0)
+    messages_per_s: Finite = Field(default=200.0, gt=0)
+    bytes_per_s: Finite = Field(default=16_777_216.0, gt=0)
     log_share: Finite = Field(default=0.5, gt=0, le=1)
 
 
@@ -155,8 +155,10 @@ class ApiConfig(_Section):
     def _check(self) -> "ApiConfig":
         if not self.listen:
             return self
-        if self.address is None or not 0 < self.address[1] < 1 << 16:
-            raise ValueError('listen should be "HOST:PORT", "[IPV6]:PORT" or "" (off)')
+        if self.address is None or not self.address[1] < 1 << 16:
+            raise ValueError(
+                'listen should be "HOST:PORT" (port 0: any free one), "[IPV6]:PORT" or "" (off)'
+            )
         if self.token_file is None and not _is_loopback(self.address[0]):
             raise ValueError(
                 f"token_file should be set: {self.address[0]} can be reached from other machines"

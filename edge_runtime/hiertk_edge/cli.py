@@ -1,4 +1,4 @@
-"""The command line of a device: run, predict, verify, profile."""
+"""The command line of a device: run, predict, verify, weights, profile."""
 
 import json
 import logging
@@ -11,21 +11,19 @@ from typing import Annotated
 import typer
 from hiertk_protocol import console
 
+from hiertk_edge.commands.options import BundleOption, Debug, Json, PublicKey, Threads
+from hiertk_edge.commands.weights import weights
+
 app = typer.Typer(
     name="hiertk-edge",
     help="Train the edge partition of a bundle on this device, and send its features to the cloud.",
-    epilog="Exit codes: 0 done, 2 wrong command line, 3 settings or data, 7 bundle, 8 training "
-    "diverged, 9 spool not empty at the timeout, 10 disk, 130 interrupted.",
+    epilog="Exit codes: 0 done, 2 wrong command line, 3 settings or data, 4 weights not finite, "
+    "7 bundle, 8 training diverged, 9 spool not empty at the timeout, 10 disk, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-BundleOption = Annotated[Path, typer.Option(help="The bundle: a folder, or a zip of one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of the engine.")]
 
 
 @app.command()
@@ -61,6 +59,29 @@ def run(
         float | None,
         typer.Option(min=0, help="Seconds to wait for the cloud at the end. Default: for ever."),
     ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="HIERTK_CA",
+            help="Who signed the broker's certificate, PEM. Default: the system's own list.",
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(envvar="HIERTK_CERTIFICATE", help="This device's certificate, PEM."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(envvar="HIERTK_KEY", help="The key of that certificate, PEM.")
+    ] = None,
+    username: Annotated[
+        str | None,
+        typer.Option(envvar="HIERTK_USERNAME", help="This device's name at the broker."),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(envvar="HIERTK_PASSWORD_FILE", help="A file with the password for that name."),
+    ] = None,
+    public_key: PublicKey = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -69,9 +90,15 @@ def run(
     It goes on where it stopped: the same command again resumes training and sends what the spool
     still holds. It needs no broker to train. Ctrl-C saves a checkpoint first.
 
+    `hiertk-cloud provision` makes certificates and passwords, and says which options they want.
+    They are read again for each connection, so that they can be renewed meanwhile.
+
     Example: hiertk-edge run --bundle bundle --broker mqtt://10.0.0.2 --device pi-1
     --data folder:train
     """
+    from hiertk_protocol.credentials import Credentials, read_password
+    from hiertk_protocol.trust import trusted_key
+
     from hiertk_edge.agent import Schedule, Watch
     from hiertk_edge.device import DeviceSettings, run_device
     from hiertk_edge.report import Reporter, human_line, json_line, outcome_json, print_outcome
@@ -97,6 +124,14 @@ def run(
                 seed=seed,
                 drain_timeout_s=drain_timeout,
             ),
+            credentials=Credentials(
+                ca=ca,
+                certificate=certificate,
+                key=key,
+                username=username,
+                password=None if password_file is None else read_password(password_file),
+            ),
+            public_key=trusted_key(public_key),
         ),
         Watch(interruption.is_asked, reporter.show),
     )
@@ -118,19 +153,21 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to show per image.")] = 3,
     threads: Threads = 1,
+    public_key: PublicKey = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
     """Classify images with the early exit, without any network."""
     from hiertk_protocol.bundle import open_bundle
     from hiertk_protocol.errors import ConfigError
+    from hiertk_protocol.trust import trusted_key
 
     from hiertk_edge.backends import open_learner
     from hiertk_edge.predict import predict as predict_images
     from hiertk_edge.state import StateFolder
 
     _log_to_stderr(debug=debug)
-    checked = open_bundle(bundle)
+    checked = open_bundle(bundle, trusted_key(public_key))
     checkpoint = StateFolder(state).newest_checkpoint() if state else None
     if state and checkpoint is None:
         raise ConfigError(f"{state} holds no checkpoint: train there first, or leave --state")
@@ -145,14 +182,21 @@ def predict(
 
 
 @app.command()
-def verify(*, bundle: BundleOption, json_: Json = False, debug: Debug = False) -> None:
+def verify(
+    *,
+    bundle: BundleOption,
+    public_key: PublicKey = None,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
     """Check on this very device that the bundle trains as the PyTorch reference does."""
     from hiertk_protocol.bundle import open_bundle
+    from hiertk_protocol.trust import trusted_key
 
     from hiertk_edge.golden import verify_golden
 
     _log_to_stderr(debug=debug)
-    checks = verify_golden(open_bundle(bundle))
+    checks = verify_golden(open_bundle(bundle, trusted_key(public_key)))
     if json_:
         print(json.dumps([check.model_dump() for check in checks]))
         return
@@ -163,6 +207,9 @@ def verify(*, bundle: BundleOption, json_: Json = False, debug: Debug = False) -
     for check in checks:
         table.add_row(check.what, f"{check.worst:.2g}", f"{check.tolerance:.2g}")
     Console().print(table)
+
+
+app.command()(weights)
 
 
 @app.command()
@@ -183,6 +230,7 @@ def profile(
     seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="How long to measure each cut, about.")
     ] = 5.0,
+    public_key: PublicKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     json_: Json = False,
     debug: Debug = False,
@@ -195,6 +243,7 @@ def profile(
     Example: hiertk-edge profile --bundle cuts --out pi.toml
     """
     from hiertk_protocol.profile_file import prepare_output, write_profile
+    from hiertk_protocol.trust import trusted_key
 
     from hiertk_edge.profiling import ProfileSettings, print_edge_profile, profile_edge
 
@@ -209,6 +258,7 @@ def profile(
             batch_size=batch_size,
             threads=threads,
             seconds=seconds,
+            public_key=trusted_key(public_key),
         ),
         lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hiertk_protocol.bundle import Bundle, open_bundle
+from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from hiertk_protocol.mqtt import parse_broker
@@ -22,12 +24,19 @@ from hiertk_edge.spool import DEFAULT_MAX_BYTES, Spool
 from hiertk_edge.state import StateFolder, lock_state
 from hiertk_edge.uplink import Uplink
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 OpenEngine = Callable[[Bundle, int, Path | None], Learner]
 
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """One device's settings. batch_size, learning_rate: None is the bundle's own."""
+    """One device's settings.
+
+    batch_size, learning_rate: None is the bundle's own. public_key: who must have signed the
+    bundle, if not None.
+    """
 
     bundle: Path
     broker: str
@@ -40,6 +49,8 @@ class DeviceSettings:
     threads: int = 1
     spool_bytes: int = DEFAULT_MAX_BYTES
     schedule: Schedule = field(default_factory=Schedule)
+    credentials: Credentials = field(default_factory=Credentials)
+    public_key: "Ed25519PublicKey | None" = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +71,9 @@ def run_device(
     """
     started = time.monotonic()
     address = parse_broker(settings.broker)
+    settings.credentials.check(tls=address.tls)  # before the data is read, which may take long
     device = check_device_name(settings.device)
-    bundle = open_bundle(settings.bundle)
+    bundle = open_bundle(settings.bundle, settings.public_key)
     data = _source(settings.data, bundle)
     held_out = None if settings.held_out is None else _source(settings.held_out, bundle)
     with lock_state(settings.state) as state, _spool(settings, bundle, state) as spool:
@@ -71,7 +83,13 @@ def run_device(
         batch_size = settings.batch_size or bundle.manifest.engine.batch_size
         check_batch_size(learner, batch_size)
         _check_enough(data, learner, batch_size)
-        uplink = Uplink(address, deployment=bundle.manifest.deployment, device=device, spool=spool)
+        uplink = Uplink(
+            address,
+            deployment=bundle.manifest.deployment,
+            device=device,
+            spool=spool,
+            credentials=settings.credentials,
+        )
         agent = Agent(
             learner=learner,
             encoder=BatchEncoder(bundle.manifest, device),

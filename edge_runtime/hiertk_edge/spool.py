@@ -31,6 +31,11 @@ INSERT INTO cursor VALUES ('', 0, 0);
 INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0);
 """
 
+_TOTALS = "SELECT next_seq, spooled, samples, payload_bytes, dropped, refused FROM totals"
+_ODD_MESSAGES = """
+SELECT count(*) FROM batches WHERE typeof(message) != 'blob' OR seq < 1 OR seq >= ?
+"""
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -258,7 +263,10 @@ class Spool:
     def _check_owner(self, bundle_id: bytes, device: str) -> int:
         with self._reporting():
             query = "SELECT bundle_id, device, epoch FROM owner"
-            held_id, held_device, epoch = self._database.execute(query).fetchone()
+            held_id, held_device, text = self._database.execute(query).fetchone()
+            epoch = int(text)
+            if not isinstance(held_id, bytes) or not 0 <= epoch < 1 << 64:
+                raise ValueError("the owner is damaged")
         if held_id != bundle_id:
             raise ConfigError(
                 f"{self._path.parent} belongs to bundle {held_id.hex()[:16]}, not "
@@ -269,13 +277,19 @@ class Spool:
                 f"{self._path.parent} belongs to device {held_device!r}, not {device!r}: "
                 "take that name, or another --state"
             )
-        return int(epoch)
+        return epoch
 
     def _read_totals(self) -> SpoolTotals:
         held, held_bytes = self._database.execute(
             "SELECT count(*), total(length(message)) FROM batches"
         ).fetchone()
-        row = self._database.execute("SELECT * FROM totals").fetchone()
+        row = self._database.execute(_TOTALS).fetchone()
+        plan, *counts = self._database.execute("SELECT * FROM cursor").fetchone()
+        if not isinstance(plan, str) or not all(map(_is_count, (*row, *counts))):
+            raise ValueError("the counts are damaged")
+        (odd,) = self._database.execute(_ODD_MESSAGES, (row[0],)).fetchone()
+        if odd:
+            raise ValueError(f"{odd} messages are damaged")
         return SpoolTotals(int(held), int(held_bytes), *row)
 
     def _write_totals(self, totals: SpoolTotals) -> None:
@@ -305,6 +319,10 @@ class Spool:
             raise StorageError(
                 f"{self._path}: {error}: free some space, or move the state folder away"
             ) from error
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < _LARGEST
 
 
 _LARGEST = (1 << 63) - 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import paho.mqtt.client as paho
+from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES, parse_ack, parse_model_status
@@ -56,7 +57,9 @@ class Uplink:
         device: str,
         spool: Spool,
         limits: UplinkLimits | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        """Raises ConfigError if the credentials cannot be used with this address."""
         self._topics = Topics(deployment)
         self._device = device
         self._spool = spool
@@ -69,6 +72,7 @@ class Uplink:
             will=self._last_words(_STATUS_OF_THE_WILL),
             handlers=Handlers(self._on_message, self._on_up, self._on_down),
             max_message_bytes=MAX_MESSAGE_BYTES,
+            credentials=credentials,
         )
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         self._failure: Exception | None = None

@@ -3,13 +3,15 @@
 import hashlib
 import shutil
 import struct
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hiertk_protocol.errors import BundleError
-from hiertk_protocol.files import atomic_folder
+from hiertk_protocol.files import atomic_file, atomic_folder
 from hiertk_protocol.manifest import (
     MAX_MANIFEST_BYTES,
     FileInfo,
@@ -17,11 +19,19 @@ from hiertk_protocol.manifest import (
     parse_manifest,
 )
 
+if TYPE_CHECKING:  # a device without a public key need not load `cryptography`
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
 GOLDEN = "golden/steps.safetensors"
 CLOUD_WEIGHTS = "cloud/cloud.safetensors"
 CLOUD_MODULE = "cloud/cloud.json"
 _CHUNK = 1 << 20
+_SIGNATURE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,19 @@ class Bundle:
         return self.folder / name
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path, public_key: "Ed25519PublicKey | None" = None) -> Bundle:
     """Open a bundle folder, or a zip of one, which is unpacked beside itself once.
 
-    Raises BundleError if anything is missing, changed or not as the manifest says.
+    public_key: who must have signed it; None asks for no signature. Raises BundleError if anything
+    is missing, changed, not as the manifest says, or not signed as it must be.
     """
     if path.is_file():
-        return _open_zip(path)
+        return _open_zip(path, public_key)
     if not path.is_dir():
         raise BundleError(f"{path} is neither a bundle folder nor a zip of one")
-    manifest = _read_manifest(path / MANIFEST)
+    data = read_manifest_bytes(path)
+    _check_signature(path / SIGNATURE, data, read_signature_bytes(path), public_key)
+    manifest = parse_manifest(data, str(path / MANIFEST))
     for name, info in manifest.files.items():
         _check_file(path, name, info)
     return Bundle(path, manifest)
@@ -60,19 +73,68 @@ def describe_file(path: Path) -> FileInfo:
 
 def zip_bundle(folder: Path, target: Path) -> None:
     """Write a bundle folder as one zip."""
-    manifest = _read_manifest(folder / MANIFEST)
+    manifest = parse_manifest(read_manifest_bytes(folder), str(folder / MANIFEST))
+    signed = (SIGNATURE,) if (folder / SIGNATURE).exists() else ()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in (MANIFEST, *manifest.files):
+        for name in (MANIFEST, *signed, *manifest.files):
             archive.write(folder / name, name)
 
 
-def _read_manifest(path: Path) -> Manifest:
+def sign_bundle(path: Path, key: "Ed25519PrivateKey") -> Manifest:
+    """Check a bundle, folder or zip, and sign its manifest; an earlier signature is replaced.
+
+    A zip is written again, which takes room for its content. Raises BundleError or StorageError.
+    """
+    if not path.is_file():
+        return _sign_folder(open_bundle(path), key)
+    with tempfile.TemporaryDirectory(dir=path.parent) as work:
+        link = Path(work) / "bundle.zip"
+        link.symlink_to(path.absolute())
+        bundle = open_bundle(link)
+        manifest = _sign_folder(bundle, key)
+        with atomic_file(path) as temporary:
+            zip_bundle(bundle.folder, temporary)
+        return manifest
+
+
+def _sign_folder(bundle: Bundle, key: "Ed25519PrivateKey") -> Manifest:
+    from hiertk_protocol.signature import sign_manifest
+
+    with atomic_file(bundle.folder / SIGNATURE) as temporary:
+        temporary.write_bytes(sign_manifest(read_manifest_bytes(bundle.folder), key))
+    return bundle.manifest
+
+
+def read_manifest_bytes(folder: Path) -> bytes:
+    """Return the bytes of manifest.json, neither parsed nor checked. Raises BundleError."""
+    path = folder / MANIFEST
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_MANIFEST_BYTES + 1)
+            return file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}: is this a bundle folder?") from error
-    return parse_manifest(data, str(path))
+
+
+def read_signature_bytes(folder: Path) -> bytes | None:
+    """Return what is in a folder's manifest.sig; None if there is none. Raises BundleError."""
+    path = folder / SIGNATURE
+    try:
+        with path.open("rb") as file:
+            return file.read(_SIGNATURE_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}: sign the bundle again") from error
+
+
+def _check_signature(
+    path: Path, manifest: bytes, signature: bytes | None, public_key: "Ed25519PublicKey | None"
+) -> None:
+    if public_key is None:
+        return
+    from hiertk_protocol.signature import check_signature
+
+    check_signature(manifest, signature, public_key, str(path))
 
 
 def _check_file(folder: Path, name: str, info: FileInfo) -> None:
@@ -112,20 +174,36 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open_zip(path: Path) -> Bundle:
+def _open_zip(path: Path, public_key: "Ed25519PublicKey | None") -> Bundle:
     try:
         with zipfile.ZipFile(path) as archive:
             data = _read_bounded(archive, MANIFEST, MAX_MANIFEST_BYTES)
+            signature = None
+            if SIGNATURE in archive.NameToInfo:
+                signature = _read_bounded(archive, SIGNATURE, _SIGNATURE_BYTES)
+            _check_signature(path / SIGNATURE, data, signature, public_key)
             manifest = parse_manifest(data, f"{path}:{MANIFEST}")
             folder = path.with_name(f"{path.stem}-{manifest.deployment}")
             if not folder.exists():
                 with atomic_folder(folder) as temporary:
                     _unpack(archive, manifest, data, temporary)
+            if signature is not None:
+                _add_signature(folder, data, signature, is_checked=public_key is not None)
     except _BAD_ZIP as error:
         raise BundleError(f"{path} is not a bundle zip: {error}: {_DAMAGED}") from error
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror or error}: {_DAMAGED}") from error
-    return open_bundle(folder)
+    return open_bundle(folder, public_key)
+
+
+def _add_signature(folder: Path, manifest: bytes, signature: bytes, *, is_checked: bool) -> None:
+    """Keep the zip's signature in the folder, which may have been unpacked before it was signed."""
+    kept = read_signature_bytes(folder)
+    may_replace = kept is None or (is_checked and kept != signature)
+    if not may_replace or read_manifest_bytes(folder) != manifest:
+        return
+    with atomic_file(folder / SIGNATURE) as temporary:
+        temporary.write_bytes(signature)
 
 
 def _unpack(archive: zipfile.ZipFile, manifest: Manifest, data: bytes, folder: Path) -> None:

@@ -21,7 +21,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.tls_refusal import ask_why_refused, why_distrusted
 
 KEEPALIVE_S = 10
 _CONNECT_TIMEOUT_S = 5.0
@@ -88,8 +90,12 @@ class MqttLink:
         will: Will,
         handlers: Handlers,
         max_message_bytes: int,
+        credentials: Credentials | None = None,
     ) -> None:
+        """Raises ConfigError if the credentials cannot be used with this address."""
         self._address = address
+        self._credentials = credentials or Credentials()
+        self._credentials.check(tls=address.tls)
         self._client_id = client_id
         self._subscriptions = subscriptions
         self._will = will
@@ -150,11 +156,11 @@ class MqttLink:
 
     def _connect_and_serve(self) -> bool:
         """Serve one connection until it breaks; return whether it ever was up."""
-        client = self._new_client()
         was_up = False
         self._reason = ""
         self._refused = False
         try:
+            client = self._new_client()
             client.connect(
                 self._address.host,
                 self._address.port,
@@ -168,7 +174,14 @@ class MqttLink:
             code = _serve(client)
             was_up = self._up.is_set()
             if not self._reason:
-                self._reason = f"{self._address} went away ({paho.error_string(code)})"
+                self._reason = self._why_it_ended(code)
+        except ssl.SSLCertVerificationError as error:
+            self._refused = True
+            why = why_distrusted(error, self._address.host, self._credentials)
+            self._reason = f"{self._address} is not trusted: {why}"
+        except ConfigError as error:  # a file went bad after the start: a renewal in progress?
+            self._refused = True
+            self._reason = str(error)
         except (OSError, ValueError) as error:
             was_up = self._up.is_set()
             self._reason = f"{self._address} cannot be reached: {error}"
@@ -176,6 +189,16 @@ class MqttLink:
             self._up.clear()
             self._client = None
         return was_up
+
+    def _why_it_ended(self, code: MQTTErrorCode) -> str:
+        why = None
+        if self._address.tls and not self._up.is_set() and not self._stopping.is_set():
+            host, port = self._address.host, self._address.port
+            why = ask_why_refused(host, port, self._credentials, _CONNECT_TIMEOUT_S)
+        if why is None:
+            return f"{self._address} went away ({paho.error_string(code)})"
+        self._refused = True
+        return f"{self._address} refuses the connection: {why}"
 
     def _connect_properties(self) -> Properties:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -192,7 +215,9 @@ class MqttLink:
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         if self._address.tls:
-            client.tls_set_context(ssl.create_default_context())
+            client.tls_set_context(self._credentials.tls_context())
+        if self._credentials.username is not None:
+            client.username_pw_set(self._credentials.username, self._credentials.password)
         client.on_socket_open = _send_small_packets_at_once
         client.on_socket_register_write = _leave_writing_to_the_loop
         client.on_connect = self._on_connect
@@ -205,7 +230,9 @@ class MqttLink:
         self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
         if code.is_failure:
-            self._refuse(client, f"{self._address} refuses the connection: {code}")
+            known = self._credentials.username is not None
+            advice = ": check the user name and its password" if known else ""
+            self._refuse(client, f"{self._address} refuses the connection: {code}{advice}")
             return
         client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._subscriptions])
 

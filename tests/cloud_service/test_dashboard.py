@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from cloud_service.cloud_parts import DEVICE, MANIFEST, make_message
@@ -118,14 +118,14 @@ def service_process(broker: Broker, state: Path, port: int) -> Iterator[subproce
 
 def _is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200
-    except httpx.TransportError:
+        return httpx2.get(f"http://127.0.0.1:{port}/ready").status_code == 200
+    except httpx2.TransportError:
         return False
 
 
 def test_a_full_run_is_watched(mosquitto: Broker, tmp_path: Path, open_page: Open) -> None:
     port, state = free_port(), tmp_path / "state"
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as api:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as api:
         with service_process(mosquitto, state, port), device(mosquitto) as client:
             watched = open_page(str(api.base_url))
             page = watched.page
@@ -246,7 +246,7 @@ def test_names_are_text_whatever_is_in_them(tmp_path: Path, open_page: Open) -> 
         watched.end(server.url)
 
 
-def _check_values(watched: Watched, api: httpx.Client) -> None:
+def _check_values(watched: Watched, api: httpx2.Client) -> None:
     status = api.get("/api/status").json()
     shown = watched.values()
     names = status.keys() & shown.keys()
@@ -257,7 +257,7 @@ def _check_values(watched: Watched, api: httpx.Client) -> None:
     assert (status["refused_total"], status["duplicates_total"]) == (1, 1)
 
 
-def _check_device(page: Page, api: httpx.Client) -> None:
+def _check_device(page: Page, api: httpx2.Client) -> None:
     (found,) = api.get("/api/devices").json()
     row = page.locator(f"[data-device={DEVICE}]")
     expect(row).to_contain_text("training")
@@ -276,7 +276,7 @@ def _check_device(page: Page, api: httpx.Client) -> None:
     assert cells["Stored"] == f"{found['stored_bytes'] / 1000:.1f} kB"
 
 
-def _check_confusion(page: Page, api: httpx.Client) -> None:
+def _check_confusion(page: Page, api: httpx2.Client) -> None:
     matrix = np.array(api.get("/api/confusion").json()["matrix"])
     assert matrix.sum() == 16
     expect(page.locator("#confusion-note")).to_contain_text("16 samples", timeout=PATIENCE_MS)
@@ -286,7 +286,7 @@ def _check_confusion(page: Page, api: httpx.Client) -> None:
     assert shown == matrix.flatten().tolist()
 
 
-def _check_pause(page: Page, api: httpx.Client) -> None:
+def _check_pause(page: Page, api: httpx2.Client) -> None:
     page.get_by_role("button", name="Pause training").click()
     expect(page.locator("#state")).to_have_text("Paused", timeout=PATIENCE_MS)
     assert api.get("/api/status").json()["is_paused"]

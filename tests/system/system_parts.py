@@ -65,7 +65,7 @@ class Deployment:
             "--bundle", str(self.bundle.folder), "--broker", self.broker.url,
             "--state", str(self.folder / "cloud"), "--learning-rate", str(LEARNING_RATE),
             "--replay", str(CLOUD_TRAINING.replay),
-            "--checkpoint-every", str(CLOUD_TRAINING.checkpoint_every), "--json",
+            "--checkpoint-every", str(CLOUD_TRAINING.checkpoint_every), "--api", "", "--json",
         )  # fmt: skip
 
     def start_ready_cloud(self) -> Child:
@@ -127,7 +127,7 @@ class Deployment:
     def stored_messages(self, device: str) -> Iterator[FeatureBatch]:
         """Yield what the cloud has from a device, in the order in which it was put."""
         columns = "message FROM batches JOIN messages USING (position)"
-        query = f"SELECT {columns} WHERE device = '{device}' ORDER BY seq"  # noqa: S608
+        query = f"SELECT {columns} WHERE device = '{device}' ORDER BY seq"
         for (message,) in _read(self.cloud_log, query):
             yield FeatureBatch.FromString(message)
 

@@ -10,6 +10,8 @@ from hiertk.commands.export import export
 from hiertk.commands.models import models
 from hiertk.commands.plan import plan
 from hiertk.commands.profile import profile
+from hiertk.commands.signing import key, sign
+from hiertk.commands.simulate import simulate
 
 app = typer.Typer(
     name="hiertk",
@@ -23,7 +25,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (models, profile, plan, export, inspect, verify, data, demo):
+for command in (
+    *(models, profile, plan, export, inspect, verify),
+    *(key, sign, data, demo, simulate),
+):
     app.command()(command)
 
 

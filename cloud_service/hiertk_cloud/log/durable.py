@@ -13,7 +13,7 @@ from hiertk_protocol.storage import transaction
 
 from hiertk_cloud.log.append import Group
 from hiertk_cloud.log.clock import SteadyClock
-from hiertk_cloud.log.file import reporting
+from hiertk_cloud.log.file import reporting, reporting_damage
 from hiertk_cloud.log.opening import open_file
 from hiertk_cloud.log.records import Accepted, DeviceTotals, LogTotals, Refused, Settled
 from hiertk_cloud.log.retention import Retention, last_free_turn, prune
@@ -53,7 +53,7 @@ class DurableLog:
         self._consumed = consumed
         self._database = open_file(path, bundle_id, consumed, tell)
         try:
-            with reporting(path):
+            with reporting_damage(path):
                 self._totals = self._read_totals()
                 self._devices = self._read_devices()
                 self._clock = SteadyClock(self._newest_date())
@@ -158,9 +158,10 @@ class DurableLog:
         self._devices, self._totals = changed, replace(self._totals, held_bytes=held_bytes)
 
     def _read_totals(self) -> LogTotals:
-        stored, refused, duplicates, turns, _ = self._database.execute(
+        row = self._database.execute(
             "SELECT stored, refused, duplicates, turns, trained FROM totals"
         ).fetchone()
+        stored, refused, duplicates, turns, _ = map(int, row)
         (held,) = self._database.execute("SELECT total(held_bytes) FROM devices").fetchone()
         (waiting,) = self._database.execute(
             "SELECT total(size) FROM batches INDEXED BY waiting WHERE turn IS NULL"

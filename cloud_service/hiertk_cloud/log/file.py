@@ -13,6 +13,7 @@ _BUSY_TIMEOUT_S = 10.0
 _PAGE_BYTES = 16384
 _WAL_BYTES = 32 << 20
 
+# SQLite keeps any type in any column; what is checked here, quick_check checks again.
 SCHEMA = """
 CREATE TABLE batches (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,7 +27,10 @@ CREATE TABLE batches (
     checksum INTEGER NOT NULL,
     turn INTEGER,                 -- 1, 2, ... in the order of training; NULL: not scheduled yet
     train_number INTEGER,         -- 1, 2, ... among those to train on; NULL: held out, or stale
-    UNIQUE (device, epoch, seq)
+    UNIQUE (device, epoch, seq),
+    CHECK (typeof(epoch) = 'integer' AND typeof(seq) = 'integer' AND typeof(held_out) = 'integer'
+        AND typeof(stored_at) = 'integer' AND typeof(size) = 'integer'
+        AND typeof(checksum) = 'integer')
 );
 CREATE UNIQUE INDEX by_turn ON batches (turn) WHERE turn IS NOT NULL;
 CREATE UNIQUE INDEX by_train_number ON batches (train_number) WHERE train_number IS NOT NULL;
@@ -35,7 +39,8 @@ CREATE TABLE messages (position INTEGER PRIMARY KEY, message BLOB NOT NULL);
 CREATE TABLE streams (
     device TEXT NOT NULL, epoch INTEGER NOT NULL, through INTEGER NOT NULL,
     edge_step INTEGER NOT NULL,   -- the newest that came
-    PRIMARY KEY (device, epoch)
+    PRIMARY KEY (device, epoch),
+    CHECK (typeof(through) = 'integer' AND typeof(edge_step) = 'integer')
 ) WITHOUT ROWID;
 CREATE TABLE refusals (
     device TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL,
@@ -47,12 +52,18 @@ CREATE TABLE devices (
     stored_bytes INTEGER NOT NULL DEFAULT 0,
     refused INTEGER NOT NULL DEFAULT 0,
     duplicates INTEGER NOT NULL DEFAULT 0,
-    held_bytes INTEGER NOT NULL DEFAULT 0
+    held_bytes INTEGER NOT NULL DEFAULT 0,
+    CHECK (typeof(stored) = 'integer' AND typeof(stored_bytes) = 'integer'
+        AND typeof(refused) = 'integer' AND typeof(duplicates) = 'integer'
+        AND typeof(held_bytes) = 'integer')
 ) WITHOUT ROWID;
 CREATE TABLE owner (bundle_id BLOB NOT NULL);
 CREATE TABLE totals (
     stored INTEGER NOT NULL, refused INTEGER NOT NULL, duplicates INTEGER NOT NULL,
-    turns INTEGER NOT NULL, trained INTEGER NOT NULL
+    turns INTEGER NOT NULL, trained INTEGER NOT NULL,
+    CHECK (typeof(stored) = 'integer' AND typeof(refused) = 'integer'
+        AND typeof(duplicates) = 'integer' AND typeof(turns) = 'integer'
+        AND typeof(trained) = 'integer')
 );
 """
 
@@ -128,6 +139,16 @@ def reporting(path: Path) -> Iterator[None]:
         if "malformed" in text or "not a database" in text:
             raise LogDamagedError(f"{path}: {text}: start again, to have it repaired") from error
         raise StorageError(f"{path}: {text}: is the disk full, or the file damaged?") from error
+
+
+@contextmanager
+def reporting_damage(path: Path) -> Iterator[None]:
+    """Do the same while a file is opened that may hold anything: also rows that are missing."""
+    try:
+        with reporting(path):
+            yield
+    except (TypeError, ValueError, AttributeError) as error:
+        raise LogDamagedError(f"{path}: its tables are damaged: {error}") from error
 
 
 def signed(epoch: int) -> int:

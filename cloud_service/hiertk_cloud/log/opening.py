@@ -11,7 +11,7 @@ from hiertk_cloud.log.file import (
     check_version,
     connect,
     create,
-    reporting,
+    reporting_damage,
     version_of,
 )
 from hiertk_cloud.log.migrations import migrate
@@ -47,7 +47,7 @@ def damage_marker(path: Path) -> Path:
 def _open(path: Path, bundle_id: bytes, tell: Tell) -> sqlite3.Connection:
     database = connect(path)
     try:
-        with reporting(path):
+        with reporting_damage(path):
             _prepare(database, path, bundle_id, tell)
     except BaseException:
         database.close()

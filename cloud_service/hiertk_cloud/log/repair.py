@@ -60,14 +60,16 @@ def _remove(path: Path) -> None:
 def _copy_small(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     for table, columns in (("streams", 4), ("refusals", 4), ("devices", 6)):
         marks = ", ".join("?" * columns)
-        with suppress(sqlite3.DatabaseError), transaction(target):
+        with transaction(target):
             for row in _readable(source, f"SELECT * FROM {table}"):  # noqa: S608
-                target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608
+                with suppress(sqlite3.DatabaseError):  # of another type than it must be
+                    target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608
     with suppress(sqlite3.DatabaseError):
-        row = source.execute("SELECT * FROM totals").fetchone()
-        target.execute(
-            "UPDATE totals SET (stored, refused, duplicates, turns, trained) = (?, ?, ?, ?, ?)", row
-        )
+        if row := source.execute("SELECT * FROM totals").fetchone():
+            target.execute(
+                "UPDATE totals SET (stored, refused, duplicates, turns, trained) = (?, ?, ?, ?, ?)",
+                row,
+            )
 
 
 def _readable(source: sqlite3.Connection, query: str) -> Iterator[Row]:
@@ -124,7 +126,10 @@ def _keep(target: sqlite3.Connection, row: Row, message: object) -> bool:
     size, wanted = row[7], row[8]
     if size and not is_whole(message, wanted):
         return False
-    target.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    try:
+        target.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    except sqlite3.IntegrityError:  # of another type than it must be, or there already
+        return False
     if size:
         target.execute("INSERT INTO messages VALUES (?, ?)", (row[0], message))
     return True

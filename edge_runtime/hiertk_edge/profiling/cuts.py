@@ -2,24 +2,28 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hiertk_protocol.bundle import MANIFEST, Bundle, open_bundle
 from hiertk_protocol.errors import BundleError
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.profile import NetworkInfo
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 _CUT = re.compile(r"split-[1-9][0-9]{0,5}")
 
 
-def open_cuts(path: Path) -> tuple[Bundle, ...]:
+def open_cuts(path: Path, public_key: "Ed25519PublicKey | None" = None) -> tuple[Bundle, ...]:
     """Open every cut, by rising separation point.
 
     Raises BundleError if there is none, or they are not of one network, input, engine and classes.
     """
     if path.is_file() or (path / MANIFEST).exists():
-        return (open_bundle(path),)
+        return (open_bundle(path, public_key),)
     bundles = sorted(
-        (open_bundle(folder) for folder in _folders(path)),
+        (open_bundle(folder, public_key) for folder in _folders(path)),
         key=lambda bundle: bundle.manifest.model.split,
     )
     for bundle in bundles[1:]:

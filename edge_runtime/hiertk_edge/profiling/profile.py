@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ConfigError, HiertkError
@@ -18,6 +19,9 @@ from hiertk_edge.profiling.process import measure_apart
 from hiertk_edge.profiling.records import MeasuredPoint, PointSettings
 from hiertk_edge.profiling.work_folder import work_folder
 from hiertk_edge.sources import open_source
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 GOLDEN_IMAGES = "golden images of the bundle"
 MAX_IMAGES_NAME = 200
@@ -31,7 +35,8 @@ class ProfileSettings:
 
     bundle: one, or a folder of cuts. folder: to work in; on the disk that is to hold the spool.
     data: folder:PATH, None for the bundle's golden images. batch_size: None is the bundle's own.
-    seconds: for the steps of one cut, about; two of each kind are taken in any case.
+    seconds: for the steps of one cut, about; two of each kind are taken in any case. public_key:
+    who must have signed the bundles, if not None.
     """
 
     bundle: Path
@@ -40,6 +45,7 @@ class ProfileSettings:
     batch_size: int | None = None
     threads: int = 1
     seconds: float = 5.0
+    public_key: "Ed25519PublicKey | None" = None
 
 
 def profile_edge(settings: ProfileSettings, tell: Tell) -> EdgeProfile:
@@ -48,7 +54,7 @@ def profile_edge(settings: ProfileSettings, tell: Tell) -> EdgeProfile:
     A cut whose features fit no message is left out. Raises HiertkError if one fails otherwise,
     ConfigError if none is left.
     """
-    cuts = open_cuts(settings.bundle)
+    cuts = open_cuts(settings.bundle, settings.public_key)
     if settings.data is not None:  # what is wrong with it is no matter of one cut
         open_source(settings.data, cuts[0].manifest.classes.names, cuts[0].manifest.input)
     measured = [_measure(bundle, settings, tell) for bundle in cuts]

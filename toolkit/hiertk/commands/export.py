@@ -21,6 +21,8 @@ from hiertk.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from hiertk.export import ExportSettings
 
 
@@ -97,6 +99,9 @@ def export(
         Path | None, typer.Option(help="Folder to write. Default: MODEL-splitSPLIT-TARGET.")
     ] = None,
     zip_: Annotated[bool, typer.Option("--zip", help="Write the bundle as one zip, too.")] = False,
+    sign: Annotated[
+        Path | None, typer.Option(help="Sign the bundle with this private key, of `hiertk key`.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
     json_: Json = False,
@@ -110,6 +115,7 @@ def export(
 
     Example: hiertk export --model resnet18 --split 2 --target android
     """
+    key = None if sign is None else _signing_key(sign)  # before anything that takes long
     from hiertk.export import ExportSettings, parse_classes, parse_splits
     from hiertk.export.optimizer import OptimizerFlags
 
@@ -147,10 +153,16 @@ def export(
     else:
         splits = parse_splits(split)
         if splits is None or len(splits) > 1:
-            _export_cuts(settings, splits, as_json=json_)
+            _export_cuts(settings, splits, key, as_json=json_)
             return
         settings = replace(settings, split=splits[0])
-    _export_one(settings, as_json=json_)
+    _export_one(settings, key, as_json=json_)
+
+
+def _signing_key(path: Path) -> "Ed25519PrivateKey":
+    from hiertk_protocol.signature import read_private_key
+
+    return read_private_key(path)
 
 
 @dataclass(frozen=True)
@@ -189,7 +201,10 @@ def _planned(settings: "ExportSettings", auto: _AutoSplit) -> "ExportSettings":
     return replace(settings, split=split, bits=bits)
 
 
-def _export_one(settings: "ExportSettings", *, as_json: bool) -> None:
+def _export_one(
+    settings: "ExportSettings", key: "Ed25519PrivateKey | None", *, as_json: bool
+) -> None:
+    from hiertk_protocol.bundle import sign_bundle
     from rich.console import Console
 
     from hiertk import inspection
@@ -197,6 +212,9 @@ def _export_one(settings: "ExportSettings", *, as_json: bool) -> None:
 
     with Console(stderr=True).status("exporting") as status:
         done = export_bundle(settings, status.update)
+        if key is not None:
+            for path in filter(None, (done.bundle.folder, done.archive)):
+                sign_bundle(path, key)
     if as_json:
         archive = str(done.archive) if done.archive else None
         content = inspection.as_json(done.bundle)
@@ -209,8 +227,13 @@ def _export_one(settings: "ExportSettings", *, as_json: bool) -> None:
 
 
 def _export_cuts(
-    settings: "ExportSettings", splits: tuple[int, ...] | None, *, as_json: bool
+    settings: "ExportSettings",
+    splits: tuple[int, ...] | None,
+    key: "Ed25519PrivateKey | None",
+    *,
+    as_json: bool,
 ) -> None:
+    from hiertk_protocol.bundle import sign_bundle
     from rich.console import Console
 
     from hiertk.export import export_cuts
@@ -222,6 +245,9 @@ def _export_cuts(
         raise ConfigError("--zip: a profiling bundle is a folder; pack it as you like")
     with Console(stderr=True).status("exporting") as status:
         done = export_cuts(settings, splits, status.update)
+        if key is not None:
+            for number in done.splits:
+                sign_bundle(done.folder / f"split-{number}", key)
     if as_json:
         content = {"folder": str(done.folder), "splits": done.splits, "left_out": done.left_out}
         print(json.dumps(content))

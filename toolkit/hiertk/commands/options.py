@@ -8,6 +8,10 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle: a folder, or a zip of one.")]
+PublicKey = Annotated[
+    Path | None, typer.Option(help="Take the bundle only if it was signed with this key.")
+]
+SigningKey = Annotated[Path, typer.Option("--key", help="The private key, of `hiertk key`.")]
 InputSize = Annotated[int, typer.Option(help="Height and width of the input, pixels.")]
 BatchSize = Annotated[int, typer.Option(help="Images per step on the device.")]
 ClassCapacity = Annotated[

@@ -37,6 +37,10 @@ class LiveView:
         if self._console.is_terminal:
             self._live.stop()
 
+    def say(self, text: str) -> None:
+        """Print a line above what is shown."""
+        self._console.print(text, soft_wrap=True)
+
     def show(self, moment: Moment) -> None:
         """Show the newest state."""
         if self._console.is_terminal:

@@ -1,6 +1,7 @@
 """The main job from end to end: export, broker, cloud, devices, and what came of it."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from hiertk.export import ExportSettings, export_bundle
 _CLOUD_START_TIMEOUT_S = 90.0
 _CLOUD_THREADS = 4
 _LOOK_EVERY_S = 0.25
+_DASHBOARD = re.compile(r"http://[\d.]+:\d+")
 _BROKERS: dict[str, Callable[[Path], Broker]] = {
     "mosquitto": MosquittoBroker,
     "embedded": EmbeddedBroker,
@@ -132,6 +134,7 @@ class _Stage:
         """Run cloud and devices until everything sent is trained on; return the last state."""
         cloud = self._start_cloud()
         self._wait_for_cloud(cloud, watcher)
+        self._show_dashboard(cloud)
         devices = [
             self._start_device(number, images)
             for number, images in enumerate(self.shares.training, start=1)
@@ -144,6 +147,7 @@ class _Stage:
             "cloud", "hiertk_cloud", "serve",
             "--bundle", str(self.bundle.folder), "--broker", self.broker_url,
             "--state", str(self.folder / "cloud"), "--threads", str(threads),
+            "--api", "127.0.0.1:0",
         )  # fmt: skip
 
     def _start_device(self, number: int, images: Path) -> Child:
@@ -169,6 +173,11 @@ class _Stage:
                 raise TransportError(f"the cloud service is not online: see {cloud.log}")
             self.view.show(moment)
             time.sleep(_LOOK_EVERY_S)
+
+    def _show_dashboard(self, cloud: Child) -> None:
+        found = _DASHBOARD.search(cloud.log.read_text())
+        if found:
+            self.view.say(f"Live in a browser, while it runs: {found[0]}")
 
     def _watch_until_trained(self, cloud: Child, devices: list[Child], watcher: Watcher) -> Moment:
         while True:

@@ -1,0 +1,1 @@
+"""The commands of hiertk-edge, one module each."""
