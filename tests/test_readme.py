@@ -45,7 +45,7 @@ def test_the_commands_run_one_after_the_other(
     with broker:
         for command in OTHERS:
             words = shlex.split(command.replace("mqtt://localhost", broker.url))
-            if words[0] == "hiertk-cloud":
+            if words[:2] == ["hiertk-cloud", "serve"]:
                 log = (tmp_path / "cloud.log").open("wb")
                 with log:
                     processes.append(

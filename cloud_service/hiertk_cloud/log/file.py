@@ -117,8 +117,10 @@ def check_version(version: int, path: Path) -> None:
 
 
 def check_owner(database: sqlite3.Connection, path: Path, bundle_id: bytes) -> None:
-    """Refuse another bundle's log. Raises ConfigError."""
-    (owner,) = database.execute("SELECT bundle_id FROM owner").fetchone()
+    """Refuse another bundle's log. Raises ConfigError, LogDamagedError if it names none."""
+    (owner,) = database.execute("SELECT bundle_id FROM owner").fetchone() or (None,)
+    if not isinstance(owner, bytes):
+        raise LogDamagedError(f"{path}: it names no bundle")
     if owner != bundle_id:
         raise ConfigError(
             f"{path.parent} holds the state of bundle {owner.hex()[:16]}, "

@@ -9,7 +9,7 @@ from typing import Any
 
 from hiertk_protocol.storage import transaction
 
-from hiertk_cloud.log.file import check_owner, connect, create, reporting
+from hiertk_cloud.log.file import LogDamagedError, check_owner, connect, create, reporting
 from hiertk_cloud.log.records import is_whole
 
 _UNREADABLE_AT_END = 4096  # so many positions in a row that cannot be read are taken for the end
@@ -48,7 +48,7 @@ def repair(path: Path, bundle_id: bytes, consumed: int, tell: Tell) -> None:
 
 
 def _check_owner(source: sqlite3.Connection, path: Path, bundle_id: bytes) -> None:
-    with suppress(sqlite3.DatabaseError):
+    with suppress(sqlite3.DatabaseError, LogDamagedError):
         check_owner(source, path, bundle_id)
 
 
