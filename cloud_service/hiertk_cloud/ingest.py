@@ -22,7 +22,7 @@ from hiertk_cloud.judge import Judge
 from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import Accepted, DiskFullError, DurableLog, Refused, Settled
 from hiertk_cloud.problems import Problems
-from hiertk_cloud.waiting import WaitingMessages
+from hiertk_cloud.waiting import Message, WaitingMessages
 
 _GROUP_MESSAGES = 256
 _GROUP_BYTES = 8 << 20
@@ -107,7 +107,7 @@ class Ingest:
         arrivals = [
             arrival
             for message in group
-            if (arrival := self._arrival(message.topic, message.payload))
+            if (arrival := self._arrival(message))
         ]
         if not arrivals:
             return
@@ -126,12 +126,11 @@ class Ingest:
             self._publish(self._topics.ack(stream.device), _ack(stream).SerializeToString())
         self._note_acks([message.arrived for message in group], len(settled))
 
-    def _arrival(self, topic: str, payload: bytes) -> Accepted | Refused | None:
+    def _arrival(self, message: Message) -> Accepted | Refused | None:
         try:
-            arrival = self._judge.judge(topic, payload)
+            arrival = self._judge.judge(message.device, message.payload)
         except ProtocolError as error:
-            device = self._topics.device_of(topic) or ""
-            self._drop(device, "unusable", f"{error} (on {topic[:200]!r})")
+            self._drop(message.device, "unusable", f"{error} (on {message.topic[:200]!r})")
             return None
         self._seen[arrival.key.device] = time.time()
         if isinstance(arrival, Refused):

@@ -6,7 +6,6 @@ from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.messages import BatchKey, FeatureContract
-from hiertk_protocol.topics import Topics
 
 from hiertk_cloud.log import Accepted, Refused
 
@@ -18,17 +17,18 @@ class Judge:
     """Decides by the bundle alone."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._topics = Topics(manifest.deployment)
         self._contract = FeatureContract(manifest)
         self._open_slots = len(manifest.classes.names)
 
-    def judge(self, topic: str, payload: bytes) -> Accepted | Refused:
-        """Return what the log is to do. Raises ProtocolError if no ack could name the message."""
+    def judge(self, sender: str, payload: bytes) -> Accepted | Refused:
+        """Return what the log is to do with a message that came on the topic of `sender`.
+
+        Raises ProtocolError if no ack could name the message.
+        """
         message = self._contract.parse(payload)
-        sender = self._topics.device_of(topic)
         if message.device != sender:
             # An answer would go to the device that is named, which did not send this.
-            raise ProtocolError(f"{sender} sends in the name of {message.device}")
+            raise ProtocolError(f"{sender or 'nobody'} sends in the name of {message.device}")
         key = BatchKey(message.device, message.epoch, message.seq)
         try:
             self._check(message)

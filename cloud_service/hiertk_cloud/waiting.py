@@ -19,10 +19,14 @@ MAX_DEVICES = 10_000
 _LOOK_AGAIN_S = 0.005
 
 
+_Arrival = tuple[str, bytes, float]  # topic, payload, when
+
+
 @dataclass(frozen=True)
 class Message:
-    """A message as it came. arrived: of the monotonic clock."""
+    """A message as it came. device: empty for a topic of none. arrived: of the monotonic clock."""
 
+    device: str
     topic: str
     payload: bytes
     arrived: float
@@ -51,7 +55,7 @@ class WaitingMessages:
         self._device_of = device_of
         self._on_overflow = on_overflow
         # In C, without a lock that the link's thread would wait for: 1 us a message, not 15 to 50.
-        self._arrivals: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
         self._bytes_in = 0  # changed by the filling thread only
         self._bytes_out = 0  # changed by the emptying thread only
         self._lines: dict[str, _Line] = {}
@@ -62,7 +66,7 @@ class WaitingMessages:
         if self._bytes_in - self._bytes_out + len(payload) > MAX_BYTES:
             return False
         self._bytes_in += len(payload)
-        self._arrivals.put(Message(topic, payload, time.monotonic()))
+        self._arrivals.put((topic, payload, time.monotonic()))
         return True
 
     def take(self, *, count: int, max_bytes: int, wait_s: float) -> list[Message]:
@@ -86,18 +90,19 @@ class WaitingMessages:
             while True:
                 self._stand_in_line(self._arrivals.get_nowait())
 
-    def _stand_in_line(self, message: Message) -> None:
-        device = self._device_of(message.topic) or ""
+    def _stand_in_line(self, arrival: _Arrival) -> None:
+        topic, payload, arrived = arrival
+        device = self._device_of(topic) or ""
         line = self._lines.get(device)
         if line is None and len(self._lines) < MAX_DEVICES:
             line = self._lines[device] = _Line(self._limits)
         if line is None or len(line.messages) >= MAX_DEVICE_MESSAGES:
-            self._bytes_out += len(message.payload)
+            self._bytes_out += len(payload)
             self._on_overflow(device)
             return
         if not line.messages:
             self._order.append(device)
-        line.messages.append(message)
+        line.messages.append(Message(device, topic, payload, arrived))
 
     def _next(self) -> Message | None:
         for _ in range(len(self._order)):

@@ -15,6 +15,7 @@ Values lie in the order N, C, H, W; at 4 bits two to a byte, the first in the lo
 last one alone. The packed bytes become one zstd frame of level 1 that states its content size.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ MAX_VALUES = 1 << 26
 LARGEST_VALUE = float(np.float32(1e30))
 _SMALLEST_NORMAL = 2.0**-126
 _ZSTD_LEVEL = 1
+_own = threading.local()
 _BLOCK_VALUES = 1 << 15  # quantize in pieces that stay in the cache
 
 
@@ -148,10 +150,11 @@ def _checked(
     if len(shape) != 4 or min(shape) < 1 or _product(shape) > MAX_VALUES:
         raise ProtocolError(f"shape {shape} is not four positive sizes of {MAX_VALUES} values")
     scales = np.frombuffer(_exactly(message.scales, 4 * shape[1], "scales"), "<f4")
-    if not ((scales >= _SMALLEST_NORMAL).all() and (scales <= LARGEST_VALUE).all()):
+    # A NaN makes both NaN, which compares as false.
+    if not (scales.min() >= _SMALLEST_NORMAL and scales.max() <= LARGEST_VALUE):
         raise ProtocolError("a scale is not a positive normal number up to 1e30")
     zero_points = np.frombuffer(_exactly(message.zero_points, shape[1], "zero points"), np.uint8)
-    if int(zero_points.max()) > 2**bits - 1:
+    if max(message.zero_points) > 2**bits - 1:
         raise ProtocolError(f"a zero point exceeds {2**bits - 1}")
     count = _product(shape)
     packed = _decompress(message, count if bits == 8 else (count + 1) // 2)
@@ -195,11 +198,18 @@ def _decompress(message: QuantizedFeatures, size: int) -> UInt8Array:
         # The frame's own size decides what zstandard allocates, so it is checked before.
         if zstandard.frame_content_size(payload) != size:
             raise ProtocolError(f"payload is not a zstd frame of {size} bytes")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 23)
-        raw = decompressor.decompress(payload, max_output_size=size, allow_extra_data=False)
+        raw = _decompressor().decompress(payload, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ProtocolError(f"payload does not decompress: {error}") from error
     return np.frombuffer(_exactly(raw, size, "decompressed payload"), np.uint8)
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """Return this thread's own: to make one costs as much as to decompress a small message."""
+    found: zstandard.ZstdDecompressor | None = getattr(_own, "decompressor", None)
+    if found is None:
+        found = _own.decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 23)
+    return found
 
 
 def _exactly(data: bytes, size: int, what: str) -> bytes:

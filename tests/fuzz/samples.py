@@ -20,7 +20,6 @@ from hiertk_edge.program_checkpoint import Training, write_checkpoint
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, ModelStatus, Refusal
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile, write_profile
-from hiertk_protocol.topics import Topics
 from protocol_samples import FILES, make_batch, make_manifest, write_bundle
 from torch import nn
 
@@ -94,14 +93,13 @@ def spool(folder: Path) -> bytes:
 def log(folder: Path) -> bytes:
     """Return a log that holds three batches and a refusal, as one file."""
     path = folder / "sample-log.sqlite"
-    topic = Topics(MANIFEST.deployment).features(DEVICE)
     messages = [make_batch(MANIFEST, samples=2) for _ in range(4)]
     for seq, message in enumerate(messages, 3):
         message.seq = seq
     messages[-1].labels[0] = 9  # no class has this slot
     judge = Judge(MANIFEST)
     with closing(DurableLog(path, MANIFEST.bundle_id)) as opened:
-        opened.append([judge.judge(topic, one.SerializeToString()) for one in messages])
+        opened.append([judge.judge(DEVICE, one.SerializeToString()) for one in messages])
         opened.give_turns()
     return _in_one_file(path)
 

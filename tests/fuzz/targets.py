@@ -34,7 +34,6 @@ from hiertk_protocol.messages import (
 )
 from hiertk_protocol.mqtt import parse_broker
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile
-from hiertk_protocol.topics import Topics
 
 from cloud_service import cloud_parts
 
@@ -67,7 +66,6 @@ def make_targets(folder: Path) -> dict[str, Target]:
 
 def _messages() -> list[Target]:
     contract, judge = FeatureContract(samples.MANIFEST), Judge(samples.MANIFEST)
-    topic = Topics(samples.MANIFEST.deployment).features(samples.DEVICE)
     message = samples.FEATURES.SerializeToString()
     shape = tuple(samples.FEATURES.shape)
 
@@ -76,7 +74,7 @@ def _messages() -> list[Target]:
         assert np.isfinite(dequantize(batch.features)).all()
 
     def ingest(data: bytes) -> None:
-        answer = judge.judge(topic, data)
+        answer = judge.judge(samples.DEVICE, data)
         if isinstance(answer, Accepted):
             contract.check(contract.parse(answer.message))
 
@@ -206,9 +204,8 @@ def _files(folder: Path) -> list[Target]:
 def _databases(folder: Path) -> list[Target]:
     spool_path, log_path = folder / "spool.sqlite", folder / "log.sqlite"
     scratch = folder / "scratch.sqlite"
-    topic = Topics(samples.MANIFEST.deployment).features(samples.DEVICE)
     contract = FeatureContract(samples.MANIFEST)
-    arrival = Judge(samples.MANIFEST).judge(topic, samples.FEATURES.SerializeToString())
+    arrival = Judge(samples.MANIFEST).judge(samples.DEVICE, samples.FEATURES.SerializeToString())
     bundle_id = samples.MANIFEST.bundle_id
 
     def spool(data: bytes) -> None:

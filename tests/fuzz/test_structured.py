@@ -16,12 +16,10 @@ from hiertk_protocol.manifest import parse_manifest
 from hiertk_protocol.messages import FeatureContract
 from hiertk_protocol.profile_file import read_edge_profile
 from hiertk_protocol.toml_file import read_toml
-from hiertk_protocol.topics import Topics
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 CONTRACT, JUDGE = FeatureContract(MANIFEST), Judge(MANIFEST)
-TOPIC = Topics(MANIFEST.deployment).features(DEVICE)
 FAST = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -60,13 +58,13 @@ json_values = st.recursive(
 
 
 @FAST
-@given(batches, st.sampled_from((TOPIC, "hiertk/v1/x/y/up/features", "", "/", "\x00")))
+@given(batches, st.sampled_from((DEVICE, "another", "", "/", "\x00")))
 def test_a_message_is_stored_only_if_the_trainer_can_use_it(
-    message: FeatureBatch, topic: str
+    message: FeatureBatch, sender: str
 ) -> None:
     payload = message.SerializeToString()
     with suppress(ProtocolError):
-        answer = JUDGE.judge(topic, payload)
+        answer = JUDGE.judge(sender, payload)
         if isinstance(answer, Refused):
             assert answer.reason
         else:

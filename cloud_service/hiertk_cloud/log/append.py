@@ -24,6 +24,11 @@ UNION SELECT seq FROM refusals WHERE device = :device AND epoch = :epoch AND seq
 ORDER BY seq
 """
 
+_HIGHEST = """
+SELECT max((SELECT ifnull(max(seq), 0) FROM batches WHERE device = :device AND epoch = :epoch),
+    (SELECT ifnull(max(seq), 0) FROM refusals WHERE device = :device AND epoch = :epoch))
+"""
+
 _ADVANCE = """
 UPDATE streams SET through = :through, edge_step = :edge_step
 WHERE device = :device AND epoch = :epoch
@@ -49,13 +54,16 @@ ON CONFLICT (device) DO UPDATE SET stored = stored + :stored,
 
 
 class _Stream:
-    """One device's epoch while a group is taken."""
+    """One device's epoch while a group is taken. highest: the greatest number that has come."""
 
-    def __init__(self, device: str, epoch: int, through: int, edge_step: int) -> None:
+    def __init__(
+        self, device: str, epoch: int, *, through: int, edge_step: int, highest: int
+    ) -> None:
         self.device = device
         self.epoch = epoch
         self.through = through
         self.edge_step = edge_step
+        self.highest = highest
         self.refused: dict[int, str] = {}
 
 
@@ -143,7 +151,13 @@ class Group:
             ).fetchone()
             if row is None and not self._open(device, epoch):
                 return None
-            stream = _Stream(device, epoch, *(row or (0, 0)))
+            through, edge_step = row or (0, 0)
+            (highest,) = self._database.execute(
+                _HIGHEST, {"device": device, "epoch": epoch}
+            ).fetchone()
+            stream = _Stream(
+                device, epoch, through=through, edge_step=edge_step, highest=max(through, highest)
+            )
             self._streams[device, epoch] = stream
             self._counts.setdefault(device, Counter())
         return stream
@@ -156,6 +170,8 @@ class Group:
         return True
 
     def _is_settled(self, stream: _Stream, seq: int) -> bool:
+        if seq > stream.highest and seq > stream.through:
+            return False
         name = (stream.device, stream.epoch, seq)
         row = self._database.execute(
             "SELECT reason FROM refusals WHERE device = ? AND epoch = ? AND seq = ?", name
@@ -185,6 +201,7 @@ class Group:
         ).lastrowid
         self._database.execute("INSERT INTO messages VALUES (?, ?)", (position, batch.message))
         stream.edge_step = max(stream.edge_step, batch.edge_step)
+        stream.highest = max(stream.highest, batch.key.seq)
         self._counts[stream.device].update(stored=1, bytes=size)
 
     def _refuse(self, stream: _Stream, refusal: Refused) -> None:
@@ -194,6 +211,7 @@ class Group:
             (stream.device, stream.epoch, refusal.key.seq, reason),
         )
         stream.refused[refusal.key.seq] = reason
+        stream.highest = max(stream.highest, refusal.key.seq)
         self._counts[stream.device]["refused"] += 1
 
     def _settle(self, stream: _Stream) -> Settled:

@@ -15,7 +15,6 @@ from hiertk_protocol.codec import dequantize
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES
-from hiertk_protocol.topics import Topics
 from typing_extensions import Self
 
 from hiertk.profiling.cloud_partitions import CloudPartition
@@ -30,7 +29,6 @@ class IntakeMeter:
     def __init__(self, partition: CloudPartition, batch_size: int, folder: Path) -> None:
         manifest = partition.manifest
         self._message = _first_message(partition, batch_size)
-        self._topic = Topics(manifest.deployment).features(_DEVICE)
         self._judge = Judge(manifest)
         self._manifest = manifest
         self._path = folder / "log.sqlite"
@@ -66,7 +64,7 @@ class IntakeMeter:
         message.epoch, message.floor, message.seq = 1, 1, self._taken + 1
         payload = message.SerializeToString()
         with watch.time("receive"):
-            self._log.append([self._judge.judge(self._topic, payload)])
+            self._log.append([self._judge.judge(_DEVICE, payload)])
         with watch.time("read"):
             self._log.give_turns()
             self._source.at_turn(self._taken + 1)
