@@ -4,6 +4,8 @@ VENV ?= .venv
 # On a machine without an NVIDIA GPU, PyTorch's CPU build is 20 times smaller: set TORCH_INDEX to
 # the address of its CPU index (pytorch.org, "Get Started", "CPU").
 TORCH_INDEX ?=
+# Processes that share the tests; each holds PyTorch and some processes of its own.
+JOBS ?= 2
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
@@ -20,7 +22,8 @@ demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices
 	$(BIN)/hiertk demo $(DEMO)
 
 test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fails)
-	$(BIN)/python -m pytest -m "not slow and not arm64 and not boot" $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		-m "not slow and not arm64 and not boot" $(PYTEST)
 
 test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other network
 	$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -104,11 +104,7 @@ class Ingest:
         There is no wait for a group to fill: while one is committed, the next one gathers.
         """
         group = self._waiting.take(count=_GROUP_MESSAGES, max_bytes=_GROUP_BYTES, wait_s=_POLL_S)
-        arrivals = [
-            arrival
-            for message in group
-            if (arrival := self._arrival(message))
-        ]
+        arrivals = [arrival for message in group if (arrival := self._arrival(message))]
         if not arrivals:
             return
         lack = self._room.lack(self._log.totals.waiting_bytes) if self._room else ""

@@ -40,14 +40,18 @@ class RateLimiter:
     @property
     def is_open(self) -> bool:
         """Whether the next message may pass now."""
-        self._refill()
-        messages, size = self._tokens
-        return messages >= 1 and size > 0
+        if not self._has_tokens():
+            self._refill()
+        return self._has_tokens()
 
     def spend(self, size: int) -> None:
         """Count one message of so many bytes; a large one may overdraw, and later ones wait."""
         messages, left = self._tokens
         self._tokens = [messages - 1, left - size]
+
+    def _has_tokens(self) -> bool:
+        messages, size = self._tokens
+        return messages >= 1 and size > 0
 
     def _refill(self) -> None:
         now = self._clock()

@@ -40,8 +40,8 @@ DELETE FROM refusals WHERE device = :device AND epoch = :epoch AND seq <= :throu
 """
 
 _STORE = """
-INSERT INTO batches (device, epoch, seq, held_out, edge_step, stored_at, size, checksum)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO batches (position, device, epoch, seq, held_out, edge_step, stored_at, size, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _COUNT = """
@@ -77,6 +77,13 @@ class Group:
         self._streams: dict[tuple[str, int], _Stream] = {}
         self._counts: dict[str, Counter[str]] = {}
         self._ignored = 0
+        # Stored in one go, which takes half the time; a look-up stores them before.
+        self._batches: list[tuple[object, ...]] = []
+        self._messages: list[tuple[int, bytes]] = []
+        (last,) = database.execute(
+            "SELECT max(seq) FROM sqlite_sequence WHERE name = 'batches'"
+        ).fetchone()
+        self._position: int = last or 0
 
     def take(self, arrival: Accepted | Refused) -> None:
         """Store, refuse, or recognise one message."""
@@ -98,6 +105,7 @@ class Group:
 
     def settle(self) -> tuple[Settled, ...]:
         """Advance each stream over what is settled without a gap, and return where it stands."""
+        self._store_all()
         settled = tuple(self._settle(stream) for stream in self._streams.values())
         for device, counts in self._counts.items():
             self._database.execute(
@@ -172,6 +180,7 @@ class Group:
     def _is_settled(self, stream: _Stream, seq: int) -> bool:
         if seq > stream.highest and seq > stream.through:
             return False
+        self._store_all()
         name = (stream.device, stream.epoch, seq)
         row = self._database.execute(
             "SELECT reason FROM refusals WHERE device = ? AND epoch = ? AND seq = ?", name
@@ -185,24 +194,32 @@ class Group:
         return self._database.execute(query, name).fetchone() is not None
 
     def _store(self, stream: _Stream, batch: Accepted) -> None:
-        size = len(batch.message)
-        position = self._database.execute(
-            _STORE,
+        message = batch.message
+        self._position += 1
+        self._batches.append(
             (
+                self._position,
                 stream.device,
                 stream.epoch,
                 batch.key.seq,
                 batch.held_out,
                 batch.edge_step,
                 self._now,
-                size,
-                checksum(batch.message),
-            ),
-        ).lastrowid
-        self._database.execute("INSERT INTO messages VALUES (?, ?)", (position, batch.message))
+                len(message),
+                checksum(message),
+            )
+        )
+        self._messages.append((self._position, message))
         stream.edge_step = max(stream.edge_step, batch.edge_step)
         stream.highest = max(stream.highest, batch.key.seq)
-        self._counts[stream.device].update(stored=1, bytes=size)
+        counts = self._counts[stream.device]
+        counts["stored"] += 1
+        counts["bytes"] += len(message)
+
+    def _store_all(self) -> None:
+        self._database.executemany(_STORE, self._batches)
+        self._database.executemany("INSERT INTO messages VALUES (?, ?)", self._messages)
+        self._batches, self._messages = [], []
 
     def _refuse(self, stream: _Stream, refusal: Refused) -> None:
         reason = refusal.reason[:MAX_REASON_CHARACTERS]
