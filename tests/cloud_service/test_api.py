@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from cloud_service.still_view import (
     CHECKPOINT,
@@ -41,21 +41,21 @@ def view() -> StillView:
 
 
 @pytest.fixture
-def client(view: StillView, tmp_path: Path) -> Iterator[httpx.Client]:
+def client(view: StillView, tmp_path: Path) -> Iterator[httpx2.Client]:
     with (
         serving(view, tmp_path) as server,
-        httpx.Client(base_url=server.url, timeout=10) as client,
+        httpx2.Client(base_url=server.url, timeout=10) as client,
     ):
         yield client
 
 
-def frames(response: httpx.Response) -> Iterator[dict[str, object]]:
+def frames(response: httpx2.Response) -> Iterator[dict[str, object]]:
     for line in response.iter_lines():
         if line.startswith("data: "):
             yield json.loads(line[6:])
 
 
-def test_it_shows_what_the_view_says(client: httpx.Client) -> None:
+def test_it_shows_what_the_view_says(client: httpx2.Client) -> None:
     assert client.get("/health").json() == {"status": "alive"}
     assert client.get("/ready").json() == {"is_ready": True, "reasons": []}
     assert client.get("/api/deployment").json() == DEPLOYMENT.model_dump(mode="json")
@@ -98,7 +98,7 @@ def test_it_shows_what_the_view_says(client: httpx.Client) -> None:
     }
 
 
-def test_what_is_not_measured_yet_is_null(client: httpx.Client, view: StillView) -> None:
+def test_what_is_not_measured_yet_is_null(client: httpx2.Client, view: StillView) -> None:
     view.now = snapshot_at(loss=float("nan"))
     view.matrix = None
     view.saved = None
@@ -108,7 +108,7 @@ def test_what_is_not_measured_yet_is_null(client: httpx.Client, view: StillView)
     assert client.get("/api/classes").json()["classes"][0]["held_out_accuracy"] is None
 
 
-def test_it_names_what_it_does_not_know(client: httpx.Client) -> None:
+def test_it_names_what_it_does_not_know(client: httpx2.Client) -> None:
     unknown = client.get("/api/devices/pi-9")
     assert unknown.status_code == 404
     assert "pi-9" in unknown.json()["detail"]
@@ -116,7 +116,7 @@ def test_it_names_what_it_does_not_know(client: httpx.Client) -> None:
     assert client.get("/../pyproject.toml").status_code == 404
 
 
-def test_ready_says_why_it_is_not(client: httpx.Client, view: StillView) -> None:
+def test_ready_says_why_it_is_not(client: httpx2.Client, view: StillView) -> None:
     view.is_connected = False
     view.problems = ("the disk is full",)
     answer = client.get("/ready")
@@ -127,20 +127,20 @@ def test_ready_says_why_it_is_not(client: httpx.Client, view: StillView) -> None
     assert client.get("/health").status_code == 200
 
 
-def test_a_problem_alone_leaves_it_ready(client: httpx.Client, view: StillView) -> None:
+def test_a_problem_alone_leaves_it_ready(client: httpx2.Client, view: StillView) -> None:
     view.problems = ("pi-2 is suspect",)
     assert client.get("/ready").status_code == 200
     assert client.get("/api/status").json()["problems"] == ["pi-2 is suspect"]
 
 
-def test_pausing_or_resuming_twice_is_harmless(client: httpx.Client, view: StillView) -> None:
+def test_pausing_or_resuming_twice_is_harmless(client: httpx2.Client, view: StillView) -> None:
     for path, expected in (("pause", True), ("pause", True), ("resume", False), ("resume", False)):
         assert client.post(f"/api/{path}").json()["is_paused"] is expected
         assert view.is_paused is expected
     assert client.get("/api/pause").status_code in (404, 405)
 
 
-def test_the_schema_is_served_and_needs_no_outside_host(client: httpx.Client) -> None:
+def test_the_schema_is_served_and_needs_no_outside_host(client: httpx2.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/ready", "/metrics", "/api/status", "/api/events", "/api/pause"} <= paths.keys()
     assert client.get("/docs").status_code == 404
@@ -153,7 +153,7 @@ def test_with_a_token_everything_but_health_and_the_page_asks_for_it(
 ) -> None:
     with (
         serving(view, tmp_path, token=TOKEN) as server,
-        httpx.Client(base_url=server.url, timeout=10) as client,
+        httpx2.Client(base_url=server.url, timeout=10) as client,
     ):
         paths = client.get("/openapi.json", headers=AUTHORIZED).json()["paths"]
         closed = (set(paths) - {"/health"}) | {"/openapi.json", "/nothing"}
@@ -191,14 +191,14 @@ def test_with_a_token_everything_but_health_and_the_page_asks_for_it(
     ],
 )
 def test_without_a_token_pages_of_other_sites_are_refused(
-    client: httpx.Client, view: StillView, headers: dict[str, str]
+    client: httpx2.Client, view: StillView, headers: dict[str, str]
 ) -> None:
     assert client.post("/api/pause", headers=headers).status_code == 403
     assert client.get("/api/events", headers=headers).status_code == 403
     assert not view.is_paused
 
 
-def test_the_dashboard_itself_may_ask(client: httpx.Client, view: StillView) -> None:
+def test_the_dashboard_itself_may_ask(client: httpx2.Client, view: StillView) -> None:
     own = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
     assert client.post("/api/pause", headers=own).status_code == 200
     assert view.is_paused
@@ -206,14 +206,14 @@ def test_the_dashboard_itself_may_ask(client: httpx.Client, view: StillView) -> 
     assert client.get("/api/status", headers={"Host": f"localhost:{port}"}).status_code == 200
 
 
-def test_bodies_are_bounded(client: httpx.Client, view: StillView) -> None:
+def test_bodies_are_bounded(client: httpx2.Client, view: StillView) -> None:
     assert client.post("/api/pause", content=b"x" * 5000).status_code == 413
     assert client.post("/api/pause", content=iter([b"x"])).status_code == 411
     assert not view.is_paused
     assert client.post("/api/pause", content=b"x").status_code == 200
 
 
-def test_every_answer_carries_the_security_headers(client: httpx.Client) -> None:
+def test_every_answer_carries_the_security_headers(client: httpx2.Client) -> None:
     for path, host in (("/", None), ("/api/status", None), ("/none", None), ("/", "rebound")):
         headers = client.get(path, headers={"Host": host} if host else {}).headers
         assert "script-src 'self'" in headers["content-security-policy"]
@@ -253,7 +253,7 @@ def test_a_port_in_use_is_named(view: StillView, tmp_path: Path) -> None:
 
 
 def test_listeners_share_the_frames_and_their_number_is_bounded(
-    client: httpx.Client, view: StillView
+    client: httpx2.Client, view: StillView
 ) -> None:
     with ExitStack() as streams:
         watching = [
@@ -279,7 +279,7 @@ def test_listeners_share_the_frames_and_their_number_is_bounded(
 
 
 def test_rates_and_the_version_of_the_matrix_follow_what_changes(
-    client: httpx.Client, view: StillView
+    client: httpx2.Client, view: StillView
 ) -> None:
     with client.stream("GET", "/api/events") as stream:
         watching = frames(stream)
@@ -300,7 +300,7 @@ def test_rates_and_the_version_of_the_matrix_follow_what_changes(
 
 
 def test_of_many_devices_a_frame_holds_the_suspect_and_the_newest(
-    client: httpx.Client, view: StillView
+    client: httpx2.Client, view: StillView
 ) -> None:
     many = [
         PI_1.model_copy(update={"name": f"pi-{n:04}", "last_seen": float(n), "is_suspect": n == 0})
@@ -319,7 +319,7 @@ def test_of_many_devices_a_frame_holds_the_suspect_and_the_newest(
 
 
 def test_it_stops_within_a_second_while_dashboards_watch(view: StillView, tmp_path: Path) -> None:
-    with serving(view, tmp_path) as server, httpx.Client(base_url=server.url) as client:
+    with serving(view, tmp_path) as server, httpx2.Client(base_url=server.url) as client:
         with client.stream("GET", "/api/events") as stream:
             watching = frames(stream)
             next(watching)
@@ -327,12 +327,12 @@ def test_it_stops_within_a_second_while_dashboards_watch(view: StillView, tmp_pa
             server.stop()
             assert time.monotonic() - began < 1
             assert list(watching) == []
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             client.get("/health")
 
 
 def test_connections_are_bounded_and_a_silent_one_is_closed(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 4)
     monkeypatch.setattr(connections, "_FIRST_REQUEST_S", 0.3)
