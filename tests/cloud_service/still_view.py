@@ -1,11 +1,12 @@
 """A view that stands still: what the API makes of it can be told to the last digit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from fastapi import APIRouter
 from hiertk_cloud.api.history import History
 from hiertk_cloud.api.server import ApiServer
 from hiertk_cloud.held_out import DeviceRounds, Round
@@ -130,10 +131,15 @@ class StillView:
 
 @contextmanager
 def serving(
-    view: StillView, folder: Path, *, token: str | None = None, listen: str = "127.0.0.1:0"
+    view: StillView,
+    folder: Path,
+    *,
+    token: str | None = None,
+    listen: str = "127.0.0.1:0",
+    routers: Sequence[APIRouter] = (),
 ) -> Iterator[ApiServer]:
     history = History(folder / "curves.sqlite")
-    server = ApiServer(view, listen, token, history)
+    server = ApiServer(view, listen, token, history, routers=routers)
     server.start()
     try:
         yield server

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from cloud_service.still_view import StillView, serving
 from hiertk.models import Sides, load_cloud_partition
 from hiertk_cloud.api.models import router
 from hiertk_cloud.conversion.modules import MergedModel, rebuild_sides
@@ -88,10 +88,12 @@ def files(deployment: Deployment, tmp_path: Path) -> ModelFiles:
 
 
 @pytest.fixture
-def client(files: ModelFiles) -> Iterator[TestClient]:
-    app = FastAPI()
-    app.include_router(router(files))
-    with TestClient(app) as client:
+def client(files: ModelFiles, tmp_path: Path) -> Iterator[httpx2.Client]:
+    """Through the whole server, whose guard bounds every other body."""
+    with (
+        serving(StillView(), tmp_path, routers=[router(files)]) as server,
+        httpx2.Client(base_url=server.url, timeout=120) as client,
+    ):
         yield client
 
 
@@ -102,7 +104,7 @@ def run_onnx(content: bytes, **inputs: npt.NDArray[np.float32]) -> tuple[Outputs
     return session.run(None, inputs), metadata
 
 
-def merge(client: TestClient, edge: Path, file_format: str = "safetensors") -> Any:
+def merge(client: httpx2.Client, edge: Path, file_format: str = "safetensors") -> Any:
     return client.post(f"/api/models/merged?format={file_format}", content=edge.read_bytes())
 
 
@@ -111,7 +113,7 @@ def close(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
 
 
 def test_the_cloud_partition_comes_as_it_predicts(
-    client: TestClient, deployment: Deployment, files: ModelFiles
+    client: httpx2.Client, deployment: Deployment, files: ModelFiles
 ) -> None:
     manifest = deployment.bundle.manifest
     answer = client.get("/api/models/cloud")
@@ -135,7 +137,7 @@ def test_the_cloud_partition_comes_as_it_predicts(
 
 
 def test_the_merged_model_computes_what_device_and_cloud_compute_together(
-    client: TestClient, deployment: Deployment, sides: Sides
+    client: httpx2.Client, deployment: Deployment, sides: Sides
 ) -> None:
     answer = merge(client, deployment.edge, "onnx")
     assert answer.status_code == 200, answer.text
@@ -152,7 +154,7 @@ def test_the_merged_model_computes_what_device_and_cloud_compute_together(
     assert close(early, early_torch.numpy())
 
 
-def test_without_a_devices_weights_nothing_merged_is_offered(client: TestClient) -> None:
+def test_without_a_devices_weights_nothing_merged_is_offered(client: httpx2.Client) -> None:
     answer = client.get("/api/models/merged")
     assert answer.status_code == 409
     assert "hiertk-edge weights" in answer.json()["detail"]
@@ -215,7 +217,7 @@ def test_weights_of_something_else_are_refused(
 
 
 def test_a_body_that_is_no_such_file_or_too_large_is_refused_and_leaves_nothing(
-    client: TestClient, deployment: Deployment, files: ModelFiles, tmp_path: Path
+    client: httpx2.Client, deployment: Deployment, files: ModelFiles, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad"
     bad.write_bytes(b"\xff" * 1000)
@@ -228,7 +230,7 @@ def test_a_body_that_is_no_such_file_or_too_large_is_refused_and_leaves_nothing(
 
 
 def test_one_conversion_at_a_time_and_what_a_crash_left_is_removed(
-    client: TestClient, deployment: Deployment, files: ModelFiles
+    client: httpx2.Client, deployment: Deployment, files: ModelFiles
 ) -> None:
     begun = threading.Event()
     go_on = threading.Event()

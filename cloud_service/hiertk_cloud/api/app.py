@@ -21,6 +21,7 @@ from hiertk_cloud.api.routes import (
 )
 from hiertk_cloud.view import ServiceView
 
+UPLOAD_PATH = "/api/models/merged"  # of api/models.py, which a service without models has not
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
 
 
@@ -52,7 +53,12 @@ def make_app(
         app.include_router(router)
     app.mount("/", StaticFiles(directory=DASHBOARD, html=True))
     app.add_exception_handler(HiertkError, _unavailable)
-    app.add_middleware(Guard, token=token, open_paths={"/health", *_dashboard_paths()})
+    app.add_middleware(
+        Guard,
+        token=token,
+        open_paths={"/health", *_dashboard_paths()},
+        upload_paths={UPLOAD_PATH},
+    )
     return app
 
 

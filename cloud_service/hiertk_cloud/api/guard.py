@@ -31,13 +31,21 @@ _SECURITY_HEADERS = {
 class Guard:
     """ASGI middleware that refuses, and puts the security headers on every answer.
 
-    open_paths: what needs no token.
+    open_paths: what needs no token. upload_paths: what takes a large body, and bounds it itself.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, open_paths: Container[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        open_paths: Container[str],
+        upload_paths: Container[str],
+    ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
         self._open_paths = open_paths
+        self._upload_paths = upload_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +61,10 @@ class Guard:
                 headers["Cache-Control"] = "no-cache" if is_open else "no-store"
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope), is_open=is_open)
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers, is_open=is_open)
+        if refusal is None and scope["path"] not in self._upload_paths:
+            refusal = _body_refusal(headers)
         if refusal is None:
             await self._app(scope, receive, send_with_headers)
         else:
@@ -64,12 +75,12 @@ class Guard:
         if self._token is None and not _is_local(headers.get("host", "")):
             return 403, "without a token the API answers to localhost only: set a token"
         if is_open:
-            return _body_refusal(headers)
+            return None
         if not _is_same_origin(headers):
             return 403, "a page of another site may not ask"
         if self._token is not None and not self._is_authorized(headers):
             return 401, "the token is missing or wrong: send 'Authorization: Bearer TOKEN'"
-        return _body_refusal(headers)
+        return None
 
     def _is_authorized(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
