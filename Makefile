@@ -26,7 +26,7 @@ test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fail
 		-m "not slow and not arm64 and not boot" $(PYTEST)
 
 test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other network
-	$(BIN)/python -m pytest -m slow $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m slow $(PYTEST)
 
 test-arm64: $(VENV)/dev.done  ## Run the tests on an emulated Raspberry Pi (Debian, root, 6 GB below ~/.cache)
 	$(BIN)/python -m pytest -m arm64 tests/arm64 $(PYTEST)
