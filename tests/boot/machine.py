@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mqtt_client import wait_until
 
-WORK = Path("/work")  # where the machine sees the folder that it shares with this one
+WORK = Path("/shared")  # where the machine sees the folder that it shares with this one
 PATIENCE_S = 60.0
 _PROGRAMS = ("mmdebstrap", "nsenter", "setpriv", "systemd-nspawn")
 _STREAMS = ("Output", "Error")
