@@ -16,6 +16,16 @@ _STOP_TIMEOUT_S = 15.0
 _PATIENCE_S = 120.0
 
 
+def end_process(process: subprocess.Popen[Any], timeout_s: float) -> None:
+    """Ask a process to end, and end it if it does not."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class LineProcess:
     """Started when entered, on one core if there are several, and ended when left."""
 
@@ -48,12 +58,7 @@ class LineProcess:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_process(self._process, _STOP_TIMEOUT_S)
         for reader in self._readers:
             reader.join()
         assert self._process.stdout is not None

@@ -2,7 +2,6 @@
 
 import os
 import queue
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from hiertk_protocol.topics import Topics
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from benchmarks.line_process import end_process
 from benchmarks.workplace import environment, python
 
 _PATIENCE_S = 120.0
@@ -77,12 +77,7 @@ class ServiceProcess:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_process(self._process, _STOP_TIMEOUT_S)
 
     def _watch(self) -> paho.Client:
         ready: queue.Queue[bool] = queue.Queue()

@@ -1,13 +1,14 @@
 """The checkpoint: weights, optimizer state, and the log position that they stand for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.files import atomic_file
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,20 +18,21 @@ from hiertk_cloud.progress import Progress, Progress1
 
 FORMAT = "hiertk-cloud checkpoint 2"
 _FORMAT_1 = "hiertk-cloud checkpoint 1"
+_PARSERS: Mapping[str, Callable[[str], Progress]] = {
+    FORMAT: Progress.model_validate_json,
+    _FORMAT_1: lambda text: Progress1.model_validate_json(text).now(),
+}
 _HEADER_BYTES = 16 << 20  # names, shapes and the held-out rounds of some ten thousand devices
 _REMOVE = "remove it to train again from the log's beginning"
+
+State = TypeVar("State")
 
 
 def save_checkpoint(
     path: Path, bundle_id: bytes, learner: CloudLearner, progress: Progress
 ) -> None:
     """Write a checkpoint atomically. Raises StorageError."""
-    metadata = {
-        "format": FORMAT,
-        "bundle_id": bundle_id.hex(),
-        "progress": progress.model_dump_json(),
-    }
-    write_tensors(path, learner, metadata)
+    write_state(path, bundle_id, learner, FORMAT, progress)
 
 
 def read_progress(path: Path, bundle_id: bytes) -> Progress | None:
@@ -38,10 +40,7 @@ def read_progress(path: Path, bundle_id: bytes) -> Progress | None:
 
     Raises ConfigError if it belongs to another bundle, StorageError if it is damaged.
     """
-    if not path.exists():
-        return None
-    with _reading(path), safe_open(path, "pt") as file:
-        return _check_metadata(path, bundle_id, file.metadata() or {})
+    return read_state(path, bundle_id, _PARSERS)
 
 
 def load_checkpoint(path: Path, bundle_id: bytes, learner: CloudLearner) -> Progress | None:
@@ -55,9 +54,19 @@ def load_checkpoint(path: Path, bundle_id: bytes, learner: CloudLearner) -> Prog
     return progress
 
 
-def write_tensors(path: Path, learner: CloudLearner, metadata: dict[str, str]) -> None:
-    """Write weights, average and optimizer state atomically. Raises StorageError."""
+def write_state(
+    path: Path, bundle_id: bytes, learner: CloudLearner, form: str, progress: BaseModel
+) -> None:
+    """Write weights, average, optimizer state and progress atomically. Raises StorageError.
+
+    form: the name of the format that the progress has.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in _tensors(learner)}
+    metadata = {
+        "format": form,
+        "bundle_id": bundle_id.hex(),
+        "progress": progress.model_dump_json(),
+    }
     with atomic_file(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
@@ -65,8 +74,37 @@ def write_tensors(path: Path, learner: CloudLearner, metadata: dict[str, str]) -
             raise StorageError(f"cannot write {path}: {error}") from error
 
 
+def read_state(
+    path: Path, bundle_id: bytes, parsers: Mapping[str, Callable[[str], State]]
+) -> State | None:
+    """Return the progress that `write_state` wrote; None if there is no file.
+
+    parsers: of each format that is understood, the one that is written first. Raises ConfigError if
+    the file belongs to another bundle, StorageError if it is damaged.
+    """
+    if not path.exists():
+        return None
+    with _reading(path), safe_open(path, "pt") as file:
+        metadata: dict[str, str] = file.metadata() or {}
+    form = metadata.get("format", "unknown")
+    if form not in parsers:
+        wanted = next(iter(parsers))
+        raise StorageError(f"{path}: format {form[:60]!r} is not {wanted!r}: {_REMOVE}")
+    owner = metadata.get("bundle_id", "")
+    if owner != bundle_id.hex():
+        raise ConfigError(
+            f"{path.parent} holds the state of bundle {owner[:16]}, "
+            f"not {bundle_id.hex()[:16]}: choose another --state folder"
+        )
+    try:
+        return parsers[form](metadata.get("progress", ""))
+    except ValidationError as error:
+        first = error.errors()[0]["msg"]
+        raise StorageError(f"{path}: its progress is damaged: {first}: {_REMOVE}") from error
+
+
 def read_tensors(path: Path, learner: CloudLearner) -> None:
-    """Bring the learner to what `write_tensors` wrote. Raises StorageError if it does not fit."""
+    """Bring the learner to what `write_state` wrote. Raises StorageError if it does not fit."""
     wanted = dict(_tensors(learner))
     with _reading(path):
         _check_size(path, wanted)
@@ -102,28 +140,6 @@ def _check_size(path: Path, wanted: dict[str, Tensor]) -> None:
     size = path.stat().st_size
     if size > limit:
         raise StorageError(f"{path}: {size} bytes, at most {limit} are possible: {_REMOVE}")
-
-
-def _check_metadata(path: Path, bundle_id: bytes, metadata: dict[str, str]) -> Progress:
-    form = metadata.get("format", "unknown")
-    if form not in (FORMAT, _FORMAT_1):
-        raise StorageError(f"{path}: format {form[:60]!r} is not {FORMAT!r}: {_REMOVE}")
-    owner = metadata.get("bundle_id", "")
-    if owner != bundle_id.hex():
-        raise ConfigError(
-            f"{path.parent} holds the state of bundle {owner[:16]}, "
-            f"not {bundle_id.hex()[:16]}: choose another --state folder"
-        )
-    try:
-        text = metadata.get("progress", "")
-        return (
-            Progress1.model_validate_json(text).now()
-            if form == _FORMAT_1
-            else (Progress.model_validate_json(text))
-        )
-    except ValidationError as error:
-        first = error.errors()[0]["msg"]
-        raise StorageError(f"{path}: its progress is damaged: {first}: {_REMOVE}") from error
 
 
 def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:

@@ -32,7 +32,8 @@ def _not_empty(value: object) -> object:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only programs of this machine reach a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -159,7 +160,7 @@ class ApiConfig(_Section):
             raise ValueError(
                 'listen should be "HOST:PORT" (port 0: any free one), "[IPV6]:PORT" or "" (off)'
             )
-        if self.token_file is None and not _is_loopback(self.address[0]):
+        if self.token_file is None and not is_loopback(self.address[0]):
             raise ValueError(
                 f"token_file should be set: {self.address[0]} can be reached from other machines"
             )

@@ -22,6 +22,7 @@ from hiertk_cloud.judge import Judge
 from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import Accepted, DiskFullError, DurableLog, Refused, Settled
 from hiertk_cloud.problems import Problems
+from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.waiting import Message, WaitingMessages
 
 _GROUP_MESSAGES = 256
@@ -172,6 +173,15 @@ class Room:
         self._max_waiting = max_waiting_bytes
         self._due = 0.0
         self._lack = ""
+
+    @classmethod
+    def of(cls, folder: Path, settings: ServiceSettings) -> "Room":
+        """Watch a folder's disk and log as the settings say."""
+        return cls(
+            folder,
+            reserve_bytes=settings.reserve_bytes,
+            max_waiting_bytes=settings.retention.max_bytes,
+        )
 
     def lack(self, waiting_bytes: int) -> str:
         """Return what is lacking, empty if nothing is."""

@@ -7,7 +7,6 @@ the signal to stop; so a step is never torn in two.
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ from hiertk_cloud.log import (
     DurableLog,
     LogDamagedError,
     LogReader,
-    damage_marker,
+    marking_damage,
 )
 from hiertk_cloud.log.check import check_messages
 from hiertk_cloud.notify import Notifier
@@ -45,9 +44,9 @@ from hiertk_cloud.supervisor import Supervisor
 from hiertk_cloud.trainer import Trainer
 from hiertk_cloud.training import Training
 from hiertk_cloud.worker import Worker
+from hiertk_cloud.writing import Writing
 
 _STATUS_EVERY_S = 1.0
-_PRUNE_EVERY_S = 1.0
 
 Result = TypeVar("Result")
 
@@ -95,7 +94,7 @@ def open_service(
                     "skipped", f"turn {turn} of the log is skipped: {reason}", turn=turn
                 ),
             )
-            try:
+            with marking_damage(folder.log):
                 yield CloudService(
                     manifest=manifest,
                     folder=folder,
@@ -106,9 +105,6 @@ def open_service(
                     reporter=reporter,
                     notifier=notifier,
                 )
-            except LogDamagedError:
-                damage_marker(folder.log).touch()  # the next start repairs it
-                raise
 
 
 class CloudService:
@@ -141,7 +137,6 @@ class CloudService:
         self._told: set[str] = set()
         self._has_been_up = threading.Event()
         self._stopping = threading.Event()
-        self._prune_due = 0.0
         offline = ModelStatus(state=ModelStatus.OFFLINE, incarnation=self._incarnation)
         self._last_words = Will(self._topics.model, offline.SerializeToString())
         self._link = MqttLink(
@@ -160,14 +155,10 @@ class CloudService:
             tell=self._tell_once,
             problems=self._problems,
             limits=settings.limits,
-            room=Room(
-                folder.path,
-                reserve_bytes=settings.reserve_bytes,
-                max_waiting_bytes=settings.retention.max_bytes,
-            ),
+            room=Room.of(folder.path, settings),
         )
         self._alarm = threading.Event()
-        self._writer = Worker("writer", self._write, self._alarm)
+        self._writer = Worker("writer", Writing(self._ingest, log).turn, self._alarm)
         self._training = Training(trainer, log, self._problems, self._ingest.arrived)
         self._learning = Worker("trainer", self._training.turn, self._alarm)
         self._checker = threading.Thread(target=self._check_log, name="checker", daemon=True)
@@ -181,7 +172,6 @@ class CloudService:
             problems=self._problems,
             checkpoint_file=folder.checkpoint,
             running=self._training.running,
-            has_been_up=self._has_been_up,
         )
         self._supervisor = Supervisor(
             self.view, (self._writer, self._learning), self._notifier, self._problems, reporter
@@ -225,17 +215,11 @@ class CloudService:
         now = self.view.snapshot()
         self._reporter.say("stopped", f"stopped at {now.line()}", **now.fields())
 
-    def _write(self) -> None:
-        self._ingest.turn()
-        now = time.monotonic()
-        if now >= self._prune_due and self._log.prune() == 0:
-            self._prune_due = now + _PRUNE_EVERY_S
-
     def _check_log(self) -> None:
         try:
-            found = check_messages(self._folder.log, self._stopping.is_set)
+            with marking_damage(self._folder.log):
+                found = check_messages(self._folder.log, self._stopping.is_set)
         except LogDamagedError as error:
-            damage_marker(self._folder.log).touch()
             self._problems.begin("log", f"{error}")
         except StorageError as error:
             self._problems.begin("log", f"the log could not be checked: {error}")

@@ -38,7 +38,6 @@ class RunningView:
     problems: Problems
     checkpoint_file: Path
     running: threading.Event
-    has_been_up: threading.Event
 
     def deployment(self) -> DeploymentView:
         """Return what is served."""
@@ -106,7 +105,7 @@ class RunningView:
     def health(self) -> HealthView:
         """Return whether it works."""
         return HealthView(
-            is_ready=self.has_been_up.is_set() and self.link.is_up,
+            is_ready=self.link.is_up,  # the state was recovered before there was a view
             is_connected=self.link.is_up,
             is_paused=not self.running.is_set(),
             problems=self.problems.lines,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from hiertk_protocol.bundle import Bundle
+from hiertk_protocol.bundle import EDGE_WEIGHTS_FORMAT, Bundle
 from hiertk_protocol.errors import ModelError, StorageError
 from hiertk_protocol.files import atomic_file
 from safetensors import SafetensorError
@@ -18,8 +18,6 @@ from safetensors.numpy import save_file
 
 from hiertk_edge.backends import open_learner
 from hiertk_edge.learner import Float32Array, Learner
-
-FORMAT = "hiertk edge weights 1"
 
 
 @runtime_checkable
@@ -51,7 +49,7 @@ def write_edge_weights(bundle: Bundle, checkpoint: Path, out: Path) -> WrittenWe
     weights = {name: np.ascontiguousarray(value) for name, value in learner.parameters().items()}
     _require_finite(weights, checkpoint)
     metadata = {
-        "format": FORMAT,
+        "format": EDGE_WEIGHTS_FORMAT,
         "bundle_id": bundle.manifest.bundle_id.hex(),
         "edge_step": str(learner.edge_step),
     }

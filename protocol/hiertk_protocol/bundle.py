@@ -30,6 +30,8 @@ SIGNATURE = "manifest.sig"
 GOLDEN = "golden/steps.safetensors"
 CLOUD_WEIGHTS = "cloud/cloud.safetensors"
 CLOUD_MODULE = "cloud/cloud.json"
+# In the metadata of a device's trained edge partition, which the cloud merges with its own.
+EDGE_WEIGHTS_FORMAT = "hiertk edge weights 1"
 _CHUNK = 1 << 20
 _SIGNATURE_BYTES = 4096
 

@@ -22,8 +22,8 @@ from hiertk_cloud.model_files import CloudWeights, ModelFiles
 from hiertk_edge.backends import open_learner
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.ort_engine import import_engine
-from hiertk_edge.weights import FORMAT, write_edge_weights
-from hiertk_protocol.bundle import Bundle
+from hiertk_edge.weights import write_edge_weights
+from hiertk_protocol.bundle import EDGE_WEIGHTS_FORMAT, Bundle
 from hiertk_protocol.errors import ModelError
 from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
@@ -191,7 +191,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_reason(
     tensors = load_file(deployment.edge)
     spoil(tensors)
     bundle_id = deployment.bundle.manifest.bundle_id
-    metadata = {"format": FORMAT, "bundle_id": bundle_id.hex(), "edge_step": "3"}
+    metadata = {"format": EDGE_WEIGHTS_FORMAT, "bundle_id": bundle_id.hex(), "edge_step": "3"}
     save_file(tensors, tmp_path / "bad", metadata)
     with pytest.raises(ModelError, match=why):
         load_edge_weights(tmp_path / "bad", sides.edge, bundle_id)
@@ -201,8 +201,8 @@ def test_weights_that_do_not_fit_are_refused_with_the_reason(
     ("metadata", "why"),
     [
         ({}, "not a file of edge weights"),
-        ({"format": FORMAT, "bundle_id": "ab" * 32}, "of bundle 'abababababababab'"),
-        ({"format": FORMAT, "bundle_id": "own", "edge_step": "-1"}, "edge step '-1'"),
+        ({"format": EDGE_WEIGHTS_FORMAT, "bundle_id": "ab" * 32}, "of bundle 'abababababababab'"),
+        ({"format": EDGE_WEIGHTS_FORMAT, "bundle_id": "own", "edge_step": "-1"}, "edge step '-1'"),
     ],
 )
 def test_weights_of_something_else_are_refused(

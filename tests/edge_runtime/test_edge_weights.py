@@ -12,8 +12,8 @@ from hiertk_edge.commands.weights import weights
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.learner import Learner
 from hiertk_edge.state import StateFolder
-from hiertk_edge.weights import FORMAT, ReadableLearner, write_edge_weights
-from hiertk_protocol.bundle import Bundle
+from hiertk_edge.weights import ReadableLearner, write_edge_weights
+from hiertk_protocol.bundle import EDGE_WEIGHTS_FORMAT, Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ModelError
 from hiertk_protocol.manifest import Manifest
 from safetensors import safe_open
@@ -54,7 +54,7 @@ def test_the_reference_with_these_weights_computes_what_the_device_computes(
     assert (written.edge_step, written.tensors) == (STEPS, len(load_file(out)))
     with safe_open(out, "pt") as file:
         assert file.metadata() == {
-            "format": FORMAT,
+            "format": EDGE_WEIGHTS_FORMAT,
             "bundle_id": learner_bundle.manifest.bundle_id.hex(),
             "edge_step": str(STEPS),
         }

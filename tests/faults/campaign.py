@@ -16,8 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from books import consumed, held, stored
 from faults.field import BATCH_SIZE, DEVICES, IMAGES, Field
-from faults.ledger import Account, account, consumed_epochs, held, stored, told_safe
+from faults.ledger import Account, account, spool_of, told_safe
 from hiertk_protocol.messages import parse_model_status
 from hiertk_protocol.topics import Topics
 from mqtt_client import PlainClient
@@ -42,7 +43,7 @@ class Campaign:
         field.start_service()
         for name in DEVICES:
             field.start_device(name)
-        wait_until(lambda: len(stored(field)) > 0, "a batch is stored")
+        wait_until(lambda: len(stored(field.state / "log.sqlite")) > 0, "a batch is stored")
         while sum(count for kind, count in self.done.items() if kind.startswith("kill")) < kills:
             self._one_fault()
         self._finish()
@@ -59,12 +60,12 @@ class Campaign:
             "fill disk": self._fill_disk,
         }[kind]()
         self.done[kind] += 1
-        in_log = set(stored(self._field))
+        in_log = set(stored(self._field.state / "log.sqlite"))
         lost = before - in_log
         assert not lost, f"{len(lost)} batches that devices were told are safe are gone: {kind}"
         self._tell(
             f"{self.done.total():4d} {kind}: {len(in_log)} stored, "
-            f"{sum(held(self._field, name) for name in DEVICES)} in spools"
+            f"{sum(held(spool_of(self._field, name)) for name in DEVICES)} in spools"
         )
 
     def _safe(self) -> set[tuple[str, int, int]]:
@@ -112,14 +113,19 @@ class Campaign:
             code = field.end(name)
             # It may not have come so far as to take the signal, and then is killed by it.
             assert code in (0, -signal.SIGTERM), f"{name} ended with {code}"
-            field.start_device(name, epochs=consumed_epochs(field, name, _BATCHES_OF_AN_EPOCH))
+            field.start_device(
+                name, epochs=consumed(spool_of(field, name)) // _BATCHES_OF_AN_EPOCH + 1
+            )
         for name in DEVICES:
             wait_until(lambda: not field.is_running(name), f"{name} has sent everything")  # noqa: B023
             assert field.exit_code(name) == 0, f"{name} ended with {field.exit_code(name)}"
         assert field.is_running("service"), "the service ended by itself"
         topics = Topics(field.bundle.manifest.deployment)
         with PlainClient(field.broker.url, topics.model) as client:
-            wait_until(lambda: _has_consumed(client, len(stored(field))), "everything is consumed")
+            wait_until(
+                lambda: _has_consumed(client, len(stored(field.state / "log.sqlite"))),
+                "everything is consumed",
+            )
         code = field.end("service")
         assert code == 0, f"the service ended with {code}"
 

@@ -2,22 +2,17 @@
 
 import json
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import books
+from books import Key
 from hiertk.brokers import Broker
 from hiertk.demo.processes import Child, Children
-from hiertk.models import load_cloud_partition
-from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.log import LogReader
-from hiertk_cloud.log.file import signed
 from hiertk_cloud.progress import Progress
-from hiertk_cloud.trainer import Trainer, TrainerSettings
+from hiertk_cloud.trainer import TrainerSettings
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import parse_device_status, parse_model_status
@@ -33,8 +28,6 @@ BATCHES = EPOCHS * IMAGES // BATCH_SIZE
 CLOUD_TRAINING = TrainerSettings(replay=1, checkpoint_every=4)
 LEARNING_RATE = 1e-3
 PATIENCE_S = 60.0
-
-Key = tuple[str, int, int]  # device, epoch (as SQLite holds it) and seq of a batch
 
 
 @dataclass(frozen=True)
@@ -103,23 +96,19 @@ class Deployment:
 
     def trained(self, device: str) -> int:
         """Return how many training batches a device has put into its spool."""
-        rows = _read(self._spool(device), "SELECT consumed FROM cursor")
-        return int(rows[0][0]) if rows else 0
+        return books.consumed(self._spool(device))
 
     def held(self, device: str) -> int:
         """Return how many messages wait in a device's spool."""
-        rows = _read(self._spool(device), "SELECT count(*) FROM batches")
-        return int(rows[0][0]) if rows else 0
+        return books.held(self._spool(device))
 
     def put(self, device: str) -> list[Key]:
         """Return the key of every batch that a device ever put into its spool, in order."""
-        query = "SELECT device, epoch, next_seq FROM owner, totals"
-        ((name, epoch, next_seq),) = _read(self._spool(device), query)
-        return [(name, signed(int(epoch)), seq) for seq in range(1, next_seq)]
+        return books.put(self._spool(device))
 
     def stored(self) -> list[Key]:
         """Return the keys of all batches in the cloud's log."""
-        return _read(self.cloud_log, "SELECT device, epoch, seq FROM batches ORDER BY 1, 2, 3")
+        return books.stored(self.cloud_log)
 
     def stored_from(self, device: str) -> int:
         return sum(key[0] == device for key in self.stored())
@@ -128,7 +117,7 @@ class Deployment:
         """Yield what the cloud has from a device, in the order in which it was put."""
         columns = "message FROM batches JOIN messages USING (position)"
         query = f"SELECT {columns} WHERE device = '{device}' ORDER BY seq"
-        for (message,) in _read(self.cloud_log, query):
+        for (message,) in books.read(self.cloud_log, query):
             yield FeatureBatch.FromString(message)
 
     def cloud_progress(self) -> Progress:
@@ -138,20 +127,13 @@ class Deployment:
 
     def train_without_interruption(self, checkpoint: Path) -> None:
         """Train a new cloud partition on the whole log from its beginning, and save it."""
-        manifest = self.bundle.manifest
-        with closing(LogReader(self.cloud_log)) as reader:
-            trainer = Trainer(
-                CloudLearner(load_cloud_partition(self.bundle), manifest, LEARNING_RATE),
-                BatchSource(reader, manifest),
-                CLOUD_TRAINING,
-                checkpoint=checkpoint,
-                bundle_id=manifest.bundle_id,
-                give_turns=lambda: 0,
-                on_skip=lambda _turn, _reason: None,
-            )
-            while trainer.advance():
-                pass
-            trainer.save()
+        books.train_on(
+            self.cloud_log,
+            self.bundle,
+            CLOUD_TRAINING,
+            learning_rate=LEARNING_RATE,
+            checkpoint=checkpoint,
+        )
 
     def _start(self, name: str, module: str, *arguments: str) -> Child:
         # Each start has an output of its own.
@@ -194,18 +176,8 @@ def check_each_batch_once(deployment: Deployment, *, batches: int) -> None:
     assert deployment.stored() == put
     assert [deployment.held(name) for name in devices] == [0] * len(devices)
     query = "SELECT count(train_number), max(train_number) FROM batches"
-    ((training, last),) = _read(deployment.cloud_log, query)
+    ((training, last),) = books.read(deployment.cloud_log, query)
     progress = deployment.cloud_progress()
     assert progress.turn == len(put)
     assert progress.trained_total == training == last
     assert progress.skipped_total == 0
-
-
-def _read(database: Path, query: str) -> list[Any]:
-    """Query a file that another process may be writing; nothing as long as it is not there."""
-    # Read-only: a last connection that may write would tidy up what a killed process left.
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            return connection.execute(query).fetchall()
-    except sqlite3.OperationalError:
-        return []

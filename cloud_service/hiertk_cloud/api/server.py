@@ -1,8 +1,6 @@
 """The HTTP server: a daemon thread with an event loop of its own, beside the service's threads."""
 
 import asyncio
-import ipaddress
-import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -16,9 +14,9 @@ from hiertk_cloud.api.connections import BoundedProtocol
 from hiertk_cloud.api.events import Broadcaster
 from hiertk_cloud.api.frames import FrameMaker
 from hiertk_cloud.api.history import History
+from hiertk_cloud.config import USABLE_TOKEN, is_loopback
 from hiertk_cloud.view import ServiceView
 
-_TOKEN = re.compile(r"[!-~]{16,4096}")
 _START_S = 10.0
 _STOP_S = 0.6
 _LAST_STOP_S = 0.3
@@ -115,23 +113,16 @@ def _parse(listen: str) -> tuple[str, int]:
 
 def _check_token(token: str | None, host: str) -> None:
     if token is None:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise ConfigError(
                 f"listening on {host} without a token would let anybody in: set a token, or "
                 "listen on 127.0.0.1"
             )
-    elif not _TOKEN.fullmatch(token):
+    elif not USABLE_TOKEN.fullmatch(token):
         raise ConfigError(
             "the API's token is not usable: take at least 16 letters, digits and signs of ASCII, "
             "drawn at random, without spaces"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _bind(listen: str, host: str, port: int) -> socket.socket:

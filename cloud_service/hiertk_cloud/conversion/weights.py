@@ -1,17 +1,14 @@
 """Weights from files into rebuilt modules: nothing fits but the names, shapes and kind expected."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from hiertk.models import EdgeModel
 from hiertk_protocol.errors import ModelError
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from hiertk_cloud.conversion.edge_file import check_edge_file
+from hiertk_cloud.conversion.edge_file import check_edge_file, opened
 
 _COUNTER = "num_batches_tracked"  # inference needs none, and devices keep none
 
@@ -21,7 +18,7 @@ def load_cloud_weights(path: Path, cloud: nn.Module) -> dict[str, str]:
 
     Raises ModelError.
     """
-    with _opened(path) as file:
+    with opened(path, "pt") as file:
         _load(cloud, file, "the cloud partition's weights")
         return file.metadata() or {}
 
@@ -32,19 +29,9 @@ def load_edge_weights(path: Path, edge: EdgeModel, bundle_id: bytes) -> int:
     Raises ModelError if it is no such file, of another bundle, or not finite.
     """
     edge_step = check_edge_file(path, bundle_id)
-    with _opened(path) as file:
+    with opened(path, "pt") as file:
         _load(edge, file, "edge weights")
     return edge_step
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"not a safetensors file: {first[:200]}") from error
 
 
 def _load(module: nn.Module, file: Any, what: str) -> None:

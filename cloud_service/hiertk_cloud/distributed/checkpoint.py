@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-from hiertk_protocol.errors import ConfigError, StorageError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict, Field
 
-from hiertk_cloud.checkpoint import read_tensors, write_tensors
+from hiertk_cloud.checkpoint import read_state, read_tensors, write_state
 from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.progress import Progress
 
 FORMAT = "hiertk-cloud group checkpoint 1"
-_REMOVE = "remove it to train again from the logs' beginnings"
 
 
 class GroupProgress(BaseModel):
@@ -27,12 +24,7 @@ def save_group_checkpoint(
     path: Path, bundle_id: bytes, learner: CloudLearner, progress: GroupProgress
 ) -> None:
     """Write a checkpoint atomically. Raises StorageError."""
-    metadata = {
-        "format": FORMAT,
-        "bundle_id": bundle_id.hex(),
-        "progress": progress.model_dump_json(),
-    }
-    write_tensors(path, learner, metadata)
+    write_state(path, bundle_id, learner, FORMAT, progress)
 
 
 def load_group_checkpoint(
@@ -42,29 +34,7 @@ def load_group_checkpoint(
 
     Raises ConfigError if it belongs to another bundle, StorageError if it is damaged.
     """
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            progress = _check_metadata(path, bundle_id, file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{path} is damaged: {error}: {_REMOVE}") from error
-    read_tensors(path, learner)
+    progress = read_state(path, bundle_id, {FORMAT: GroupProgress.model_validate_json})
+    if progress is not None:
+        read_tensors(path, learner)
     return progress
-
-
-def _check_metadata(path: Path, bundle_id: bytes, metadata: dict[str, str]) -> GroupProgress:
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "unknown")[:60]
-        raise StorageError(f"{path}: format {found!r} is not {FORMAT!r}: {_REMOVE}")
-    owner = metadata.get("bundle_id", "")
-    if owner != bundle_id.hex():
-        raise ConfigError(
-            f"{path.parent} holds the state of bundle {owner[:16]}, "
-            f"not {bundle_id.hex()[:16]}: choose another state folder"
-        )
-    try:
-        return GroupProgress.model_validate_json(metadata.get("progress", ""))
-    except ValidationError as error:
-        first = error.errors()[0]["msg"]
-        raise StorageError(f"{path}: its progress is damaged: {first}: {_REMOVE}") from error

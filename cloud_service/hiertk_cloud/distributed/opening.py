@@ -16,7 +16,7 @@ from hiertk_cloud.distributed.learner import RankLearner
 from hiertk_cloud.distributed.rounds import Rounds, resume
 from hiertk_cloud.distributed.state import RankFolder, lock_rank
 from hiertk_cloud.ingest import Room
-from hiertk_cloud.log import DurableLog, LogDamagedError, LogReader, damage_marker
+from hiertk_cloud.log import DurableLog, LogReader, marking_damage
 from hiertk_cloud.progress import Progress
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
@@ -72,12 +72,12 @@ def open_parts(
             replace(settings.trainer, seed=_seed_of(group, settings.trainer.seed)),
             checkpoint=folder.path / "no-checkpoint",  # the group's is read and written elsewhere
             bundle_id=bundle_id,
+            start=progress,
             give_turns=lambda: log.give_turns(stale_after=settings.stale_after),
             on_skip=lambda turn, reason: reporter.say(
                 "skipped", f"rank {group.rank}: turn {turn} of the log is skipped: {reason}"
             ),
         )
-        trainer.progress = progress
         rounds = Rounds(
             group,
             learner,
@@ -87,16 +87,8 @@ def open_parts(
             checkpoint_every=settings.trainer.checkpoint_every,
             on_checkpoint=log.release,
         )
-        room = Room(
-            folder.path,
-            reserve_bytes=settings.reserve_bytes,
-            max_waiting_bytes=settings.retention.max_bytes,
-        )
-        try:
-            yield RankParts(log, rounds, room)
-        except LogDamagedError:
-            damage_marker(folder.log).touch()  # the next start repairs it
-            raise
+        with marking_damage(folder.log):
+            yield RankParts(log, rounds, Room.of(folder.path, settings))
 
 
 def _seed_of(group: Group, seed: int) -> int:

@@ -25,6 +25,7 @@ from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.status import class_map
 from hiertk_cloud.worker import Worker
+from hiertk_cloud.writing import Writing
 
 _STATUS_EVERY_S = 1.0
 _LINE_EVERY_S = 5.0
@@ -80,7 +81,7 @@ class RankService:
         self._is_stopping = False
         self._finished = threading.Event()  # all ranks have agreed to stop, and saved
         self._alarm = threading.Event()
-        self._writer = Worker("writer", self._ingest.turn, self._alarm)
+        self._writer = Worker("writer", Writing(self._ingest, parts.log).turn, self._alarm)
         self._learning = Worker("trainer", self._run_round, self._alarm)
 
     def run(self) -> None:
@@ -134,7 +135,6 @@ class RankService:
             time.sleep(_IDLE_S)
             return
         report = self._parts.rounds.run_one(self._completed)
-        self._parts.log.prune()
         if report.stops:
             self._finished.set()
         elif report.is_idle:

@@ -2,7 +2,7 @@
 
 from hiertk_cloud.log.durable import DurableLog
 from hiertk_cloud.log.file import DiskFullError, LogDamagedError
-from hiertk_cloud.log.opening import damage_marker
+from hiertk_cloud.log.opening import damage_marker, marking_damage
 from hiertk_cloud.log.reader import DamagedEntryError, LogEntry, LogReader
 from hiertk_cloud.log.records import Accepted, DeviceTotals, LogTotals, Refused, Settled
 from hiertk_cloud.log.retention import Retention
@@ -21,4 +21,5 @@ __all__ = [
     "Retention",
     "Settled",
     "damage_marker",
+    "marking_damage",
 ]

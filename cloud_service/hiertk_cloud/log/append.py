@@ -76,6 +76,7 @@ class Group:
         self._now = now
         self._streams: dict[tuple[str, int], _Stream] = {}
         self._counts: dict[str, Counter[str]] = {}
+        self._whole: Counter[str] = Counter()
         self._ignored = 0
         # Stored in one go, which takes half the time; a look-up stores them before.
         self._batches: list[tuple[object, ...]] = []
@@ -118,7 +119,7 @@ class Group:
                     "duplicates": counts["duplicates"],
                 },
             )
-        whole = self._whole
+        whole = self._whole = sum(self._counts.values(), Counter())
         self._database.execute(
             "UPDATE totals SET stored = stored + ?, refused = refused + ?, "
             "duplicates = duplicates + ?",
@@ -127,7 +128,7 @@ class Group:
         return settled
 
     def added_to(self, before: LogTotals) -> LogTotals:
-        """Return the log's totals with this group's."""
+        """Return the log's totals with this group's, once it is settled."""
         whole = self._whole
         return replace(
             before,
@@ -145,10 +146,6 @@ class Group:
             device: _added(before.get(device, DeviceTotals()), counts)
             for device, counts in self._counts.items()
         }
-
-    @property
-    def _whole(self) -> Counter[str]:
-        return sum(self._counts.values(), Counter())
 
     def _stream(self, device: str, epoch: int) -> _Stream | None:
         stream = self._streams.get((device, epoch))

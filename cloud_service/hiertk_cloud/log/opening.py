@@ -1,7 +1,8 @@
 """Opening the log's file: new, of an older version, or damaged."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hiertk_cloud.log.file import (
@@ -42,6 +43,16 @@ def open_file(path: Path, bundle_id: bytes, consumed: int, tell: Tell) -> sqlite
 def damage_marker(path: Path) -> Path:
     """Return the file whose presence says that the log is to be repaired when it is opened."""
     return path.with_name(f"{path.name}.damaged")
+
+
+@contextmanager
+def marking_damage(path: Path) -> Iterator[None]:
+    """Let the next opening repair a log whose damage ends the block."""
+    try:
+        yield
+    except LogDamagedError:
+        damage_marker(path).touch()
+        raise
 
 
 def _open(path: Path, bundle_id: bytes, tell: Tell) -> sqlite3.Connection:
