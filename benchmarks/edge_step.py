@@ -13,7 +13,8 @@ PyTorch eager (same network, forward, loss, backward, `torch.optim.AdamW`, featu
 thread each, ResNet-18, separation point 2, torchvision stem, 32x32, real images. Each engine has a
 process of its own; they take turns of five steps, of which the last four count by their median;
 the ratio is taken per turn. "As the product runs" returns freed memory to the system as
-`hiertk-edge run` does (`hiertk_edge/memory.py`); "without memory setting" leaves glibc's own."""
+`hiertk-edge run` does (`hiertk_edge/freed_memory.py`); "without memory setting" leaves glibc's
+own."""
 
 _TURNS = {"tiny": 2, "quick": 12, "full": 40}
 _TARGETS: dict[str, dict[int, Target | None]] = {

@@ -15,7 +15,7 @@ from hiertk.brokers import Broker, MosquittoBroker
 from hiertk_cloud.ingest import Ingest
 from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import DurableLog
-from hiertk_protocol.mqtt import Handlers, MqttLink, Will, parse_broker
+from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
 from hiertk_protocol.topics import Topics
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -169,8 +169,8 @@ def ingesting(place: Workplace, broker: Broker, log: DurableLog) -> Iterator[Ing
     topics = Topics(manifest.deployment)
     up, stopping = threading.Event(), threading.Event()
 
-    def receive(topic: str, payload: bytes) -> None:
-        ingest.receive(topic, payload)
+    def receive(incoming: Incoming) -> None:
+        ingest.receive(incoming.topic, incoming.payload)
 
     link = MqttLink(
         parse_broker(broker.url),

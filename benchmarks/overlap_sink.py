@@ -16,7 +16,7 @@ from hiertk_protocol import console
 from hiertk_protocol.bundle import open_bundle
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES
-from hiertk_protocol.mqtt import Handlers, MqttLink, Will, parse_broker
+from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
 from hiertk_protocol.topics import Topics
 
 
@@ -26,8 +26,8 @@ def main(bundle: str, broker: str, log_path: str) -> None:
     manifest = open_bundle(Path(bundle)).manifest
     topics = Topics(manifest.deployment)
 
-    def receive(topic: str, payload: bytes) -> None:
-        ingest.receive(topic, payload)
+    def receive(incoming: Incoming) -> None:
+        ingest.receive(incoming.topic, incoming.payload)
 
     def on_up() -> None:
         status = ModelStatus(

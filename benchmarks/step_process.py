@@ -14,8 +14,8 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-from hiertk_edge.backends import open_learner
-from hiertk_edge.memory import return_freed_memory
+from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.profiling.point import peak_memory_bytes
 from hiertk_edge.sources import ImageBatch, open_source
 from hiertk_protocol.bundle import Bundle, open_bundle

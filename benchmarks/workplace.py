@@ -11,7 +11,7 @@ from typing import Literal
 
 from hiertk.data import load, write_image_folder
 from hiertk.export import ExportSettings, export_bundle
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.learner import SlotArray, StepResult
 from hiertk_edge.sources import ImageBatch, open_source
 from hiertk_protocol.bundle import Bundle

@@ -7,7 +7,7 @@ from typing import Any
 from hiertk.planner.prediction import Scenario
 from hiertk.planner.runtime_model import Link
 from hiertk.planner.settings import PlanSettings
-from hiertk_edge.ort_engine import VERSION
+from hiertk_edge.engines.ort_engine import VERSION
 from hiertk_protocol.profile import (
     CloudPoint,
     CloudProfile,

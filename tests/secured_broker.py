@@ -186,7 +186,7 @@ def why_refused(url: str, credentials: Credentials) -> str:
         subscriptions=("unused",),
         will=Will("unused", b"unused"),
         handlers=Handlers(
-            message=lambda _topic, _payload: None,
+            message=lambda _incoming: None,
             up=lambda: reasons.put("it is up"),
             down=reasons.put,
         ),

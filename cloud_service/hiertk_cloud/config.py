@@ -12,12 +12,11 @@ from typing import Annotated, Any
 
 from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.host.config_sources import DEFAULT_FILE, problems_of, read_sources
+from hiertk_protocol.host.secret_files import read_secret
 from hiertk_protocol.mqtt import BrokerAddress, parse_broker
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from hiertk_cloud.config_sources import DEFAULT_FILE, problems_of, read_sources
-from hiertk_cloud.secret_files import read_secret
 
 __all__ = ["DEFAULT_FILE", "CloudConfig", "load_config"]
 

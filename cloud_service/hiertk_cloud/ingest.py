@@ -15,13 +15,13 @@ from statistics import median
 
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import Ack, Refusal
+from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.topics import Topics
 
 from hiertk_cloud.judge import Judge
 from hiertk_cloud.limits import Limits
 from hiertk_cloud.log import Accepted, DiskFullError, DurableLog, Refused, Settled
-from hiertk_cloud.problems import Problems
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.waiting import Message, WaitingMessages
 

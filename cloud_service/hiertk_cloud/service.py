@@ -15,8 +15,10 @@ from typing import TypeVar
 import torch
 from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.hiertk_pb2 import ModelStatus
+from hiertk_protocol.host.notify import Notifier
+from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
-from hiertk_protocol.mqtt import BrokerAddress, Handlers, MqttLink, Will
+from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Will
 from hiertk_protocol.topics import Topics
 from torch import nn
 
@@ -31,8 +33,6 @@ from hiertk_cloud.log import (
     marking_damage,
 )
 from hiertk_cloud.log.check import check_messages
-from hiertk_cloud.notify import Notifier
-from hiertk_cloud.problems import Problems
 from hiertk_cloud.progress import Progress
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.service_view import RunningView
@@ -231,7 +231,8 @@ class CloudService:
                     "skipped: is the disk failing?",
                 )
 
-    def _receive(self, topic: str, payload: bytes) -> None:
+    def _receive(self, incoming: Incoming) -> None:
+        topic, payload = incoming.topic, incoming.payload
         if topic.endswith("/up/features"):
             self._ingest.receive(topic, payload)
             return

@@ -5,13 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.mqtt import MqttLink
 
 from hiertk_cloud.device_views import device_view
 from hiertk_cloud.ingest import Ingest
 from hiertk_cloud.log import DeviceTotals, DurableLog
-from hiertk_cloud.problems import Problems
 from hiertk_cloud.status import Snapshot
 from hiertk_cloud.statuses import DeviceStatuses
 from hiertk_cloud.suspects import suspects

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from hiertk_cloud.notify import Notifier
-from hiertk_cloud.problems import Problems
+from hiertk_protocol.host.notify import Notifier
+from hiertk_protocol.host.problems import Problems
+
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.service_view import RunningView
 from hiertk_cloud.suspects import suspects

@@ -4,10 +4,10 @@ import threading
 import time
 
 from hiertk_protocol.errors import StorageError
+from hiertk_protocol.host.problems import Problems
 
 from hiertk_cloud.errands import Errands
 from hiertk_cloud.log import DiskFullError, DurableLog
-from hiertk_cloud.problems import Problems
 from hiertk_cloud.trainer import Trainer
 
 _IDLE_S = 0.2

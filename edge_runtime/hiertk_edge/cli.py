@@ -162,7 +162,7 @@ def predict(
     from hiertk_protocol.errors import ConfigError
     from hiertk_protocol.trust import trusted_key
 
-    from hiertk_edge.backends import open_learner
+    from hiertk_edge.engines.backends import open_learner
     from hiertk_edge.predict import predict as predict_images
     from hiertk_edge.state import StateFolder
 

@@ -15,10 +15,10 @@ from hiertk_protocol.mqtt import parse_broker
 from hiertk_protocol.topics import check_device_name
 
 from hiertk_edge.agent import Agent, Schedule, Watch
-from hiertk_edge.backends import open_learner
 from hiertk_edge.encoding import BatchEncoder
+from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.learner import Learner, check_batch_size
-from hiertk_edge.memory import return_freed_memory
 from hiertk_edge.sources import FolderSource, open_source
 from hiertk_edge.spool import DEFAULT_MAX_BYTES, Spool
 from hiertk_edge.state import StateFolder, lock_state

@@ -7,7 +7,7 @@ from hiertk_protocol.manifest import ParityCheck
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.learner import Float32Array, Learner, SlotArray
 
 

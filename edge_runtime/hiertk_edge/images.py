@@ -14,6 +14,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MAX_PIXELS = 64 << 20
 
 Float32Array = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 
 
 def read_image(path: Path) -> Image.Image:
@@ -37,14 +38,25 @@ def read_image(path: Path) -> Image.Image:
 
 
 def preprocess(image: Image.Image, info: InputInfo) -> Float32Array:
-    """Return the input (3, size, size) float32: RGB, resized bilinearly, /255, normalized."""
+    """Return the input (3, size, size) float32: resized, then normalized."""
+    inputs: Float32Array = normalize(resize(image, info)[None], info)[0]
+    return inputs
+
+
+def resize(image: Image.Image, info: InputInfo) -> Pixels:
+    """Return the pixels (size, size, 3) uint8: RGB, resized bilinearly."""
     image = _to_rgb(image)
     if image.size != (info.size, info.size):
         image = image.resize((info.size, info.size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
+    return np.asarray(image, np.uint8)
+
+
+def normalize(pixels: Pixels, info: InputInfo) -> Float32Array:
+    """Return the inputs (N, 3, size, size) float32 of (N, size, size, 3): /255, normalized."""
+    scaled = pixels.astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255)
     mean = np.array(info.mean, np.float32).reshape(3, 1, 1)
     std = np.array(info.std, np.float32).reshape(3, 1, 1)
-    return np.ascontiguousarray((pixels - mean) / std)
+    return np.ascontiguousarray((scaled - mean) / std)
 
 
 def _check_size(path: Path, image: Image.Image) -> None:

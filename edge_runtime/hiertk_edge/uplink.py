@@ -18,7 +18,7 @@ from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES, parse_ack, parse_model_status
-from hiertk_protocol.mqtt import BrokerAddress, Handlers, MqttLink, Will
+from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Will
 from hiertk_protocol.topics import Topics
 
 from hiertk_edge.spool import Spool
@@ -151,11 +151,12 @@ class Uplink:
         self._is_woken = True
         self._woken.notify()
 
-    def _on_message(self, topic: str, payload: bytes) -> None:
+    def _on_message(self, incoming: Incoming) -> None:
         with self._woken:
             if len(self._inbox) < _INBOX:  # what a flood loses, the cloud says again
-                take = self._take_model if topic == self._topics.model else self._take_ack
-                self._inbox.append(partial(take, payload))
+                is_model = incoming.topic == self._topics.model
+                take = self._take_model if is_model else self._take_ack
+                self._inbox.append(partial(take, incoming.payload))
             self._wake()
 
     def _on_up(self) -> None:

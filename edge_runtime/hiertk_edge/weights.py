@@ -16,7 +16,7 @@ from hiertk_protocol.files import atomic_file
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.learner import Float32Array, Learner
 
 

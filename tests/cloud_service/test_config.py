@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hiertk_cloud import config_sources
 from hiertk_cloud.config import CloudConfig, load_config
-from hiertk_cloud.secret_files import MAX_SECRET_BYTES, read_secret
 from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.host import config_sources
+from hiertk_protocol.host.secret_files import MAX_SECRET_BYTES, read_secret
 
 NEEDED = 'bundle = "/srv/bundle"\nstate = "/var/lib/x"\n[broker]\nurl = "mqtts://broker.local"\n'
 SECRET = "hunter2-not-to-be-shown"

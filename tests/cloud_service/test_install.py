@@ -13,9 +13,9 @@ import typer
 from hiertk_cloud.cli import app
 from hiertk_cloud.commands.install import install
 from hiertk_cloud.config import load_config
-from hiertk_cloud.config_sources import keys_of
 from hiertk_cloud.installation import UNIT, find_program, shipped
 from hiertk_protocol import errors
+from hiertk_protocol.host.config_sources import keys_of
 from typer.testing import CliRunner
 
 PROGRAM = "/opt/hiertk/bin/hiertk-cloud"

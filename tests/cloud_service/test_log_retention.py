@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cloud_service.log_parts import BUNDLE, DEVICE, give_all_turns, query, stored
 from hiertk_cloud.log import DurableLog, Retention
-from hiertk_cloud.log.clock import SteadyClock
+from hiertk_protocol.host.steady_clock import SteadyClock
 
 SIZE = 1000
 

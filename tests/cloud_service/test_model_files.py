@@ -19,9 +19,9 @@ from hiertk_cloud.api.models import router
 from hiertk_cloud.conversion.modules import MergedModel, rebuild_sides
 from hiertk_cloud.conversion.weights import load_edge_weights
 from hiertk_cloud.model_files import CloudWeights, ModelFiles
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.engines.ort_engine import import_engine
 from hiertk_edge.golden import GoldenSteps
-from hiertk_edge.ort_engine import import_engine
 from hiertk_edge.weights import write_edge_weights
 from hiertk_protocol.bundle import EDGE_WEIGHTS_FORMAT, Bundle
 from hiertk_protocol.errors import ModelError

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Literal
 
 import pytest
-from hiertk_edge.backends import open_learner
-from hiertk_edge.ort_learner import OrtLearner
-from hiertk_edge.program_learner import ProgramLearner
+from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.engines.ort_learner import OrtLearner
+from hiertk_edge.engines.program_learner import ProgramLearner
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError
 

@@ -11,7 +11,7 @@ import pytest
 from edge_parts import DEVICE, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
 from hiertk.data import load, write_image_folder
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.bundle import Bundle, open_bundle
 from hiertk_protocol.profile_file import read_edge_profile
 from tiny_cloud import TinyCloud

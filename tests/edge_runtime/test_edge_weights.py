@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
-from hiertk_edge.backends import open_learner
 from hiertk_edge.commands.weights import weights
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.learner import Learner
 from hiertk_edge.state import StateFolder

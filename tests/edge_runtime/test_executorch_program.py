@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from bundles import export_fashion
 from hiertk.data import load
-from hiertk_edge import executorch_program
-from hiertk_edge.backends import open_learner
-from hiertk_edge.executorch_program import INFER, STEP, open_file, open_program
+from hiertk_edge.engines import executorch_program
+from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.engines.executorch_program import INFER, STEP, open_file, open_program
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError
 

@@ -12,7 +12,7 @@ from hiertk.data import load
 from hiertk.export.optimizer import torch_optimizer
 from hiertk.export.parity import InspectableLearner
 from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.golden import GoldenSteps, verify_golden
 from hiertk_edge.learner import Float32Array, SlotArray
 from hiertk_protocol.bundle import Bundle
@@ -250,7 +250,7 @@ def test_a_device_imports_no_more_than_its_backend(learner_bundle: Bundle) -> No
 import pathlib, sys
 import numpy as np
 from hiertk_protocol.bundle import open_bundle
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 import hiertk_edge.agent, hiertk_edge.cli, hiertk_edge.device, hiertk_edge.golden
 learner = open_learner(open_bundle(pathlib.Path({str(learner_bundle.folder)!r})))
 images, labels = np.zeros(({samples}, 3, 32, 32), np.float32), np.zeros({samples}, np.int64)

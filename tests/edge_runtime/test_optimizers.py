@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hiertk_edge.optimizers import Tensors, stepped, untrained
+from hiertk_edge.engines.optimizers import Tensors, stepped, untrained
 from hiertk_protocol.manifest import AdamW, OptimizerInfo, Sgd
 from torch import Tensor
 
@@ -91,7 +91,7 @@ def test_a_changed_rate_counts_from_the_next_step_on() -> None:
 def test_torchs_compiler_is_not_imported() -> None:
     code = """
 import sys, torch
-from hiertk_edge.optimizers import stepped, untrained
+from hiertk_edge.engines.optimizers import stepped, untrained
 from hiertk_protocol.manifest import AdamW, Sgd
 for info in (AdamW(), Sgd()):
     stepped(info, 0.1, untrained(info, {"a": torch.zeros(3)}), {"a": torch.ones(3)})

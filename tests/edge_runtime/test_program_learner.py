@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from bundles import export_fashion
 from hiertk.data import load
+from hiertk_edge.engines.program_learner import ProgramLearner
+from hiertk_edge.engines.program_state import PARAMETERS, STATE
+from hiertk_edge.engines.torch_program import TorchProgram, open_program
 from hiertk_edge.learner import Float32Array, SlotArray
-from hiertk_edge.program_learner import ProgramLearner
-from hiertk_edge.program_state import PARAMETERS, STATE
-from hiertk_edge.torch_program import TorchProgram, open_program
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, StorageError
 from safetensors.numpy import load_file, save_file
@@ -166,7 +166,7 @@ def test_a_step_whose_update_fails_leaves_everything_as_it_was(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("hiertk_edge.optimizers.adamw", fails_midway)
+        patch.setattr("hiertk_edge.engines.optimizers.adamw", fails_midway)
         with pytest.raises(MemoryError):
             learner.step(images, labels)
     assert equal(before, learner.parameters())
@@ -188,7 +188,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
         name.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hiertk_edge.program_checkpoint.save_file", full_disk)
+    monkeypatch.setattr("hiertk_edge.engines.program_checkpoint.save_file", full_disk)
     with pytest.raises(StorageError, match="No space left"):
         learner.save(path)
     assert path.read_bytes() == kept

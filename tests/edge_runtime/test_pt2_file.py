@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from hiertk_edge.aten_operators import OPERATORS
-from hiertk_edge.pt2_file import read_graph
-from hiertk_edge.torch_program import INFER, STEP, GraphRunner
+from hiertk_edge.engines.aten_operators import OPERATORS
+from hiertk_edge.engines.pt2_file import read_graph
+from hiertk_edge.engines.torch_program import INFER, STEP, GraphRunner
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError
 

@@ -15,8 +15,8 @@ from hiertk_cloud.judge import Judge
 from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.log import DurableLog
 from hiertk_cloud.progress import Progress
-from hiertk_edge.optimizers import Trained
-from hiertk_edge.program_checkpoint import Training, write_checkpoint
+from hiertk_edge.engines.optimizers import Trained
+from hiertk_edge.engines.program_checkpoint import Training, write_checkpoint
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, ModelStatus, Refusal
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile, write_profile

@@ -18,8 +18,8 @@ from fuzz.tampering import LOG_STATEMENTS, SPOOL_STATEMENTS
 from hiertk_cloud.checkpoint import load_checkpoint
 from hiertk_cloud.judge import Judge
 from hiertk_cloud.log import Accepted, DamagedEntryError, DurableLog, LogReader
-from hiertk_edge.program_checkpoint import read_checkpoint
-from hiertk_edge.pt2_file import read_graph
+from hiertk_edge.engines.program_checkpoint import read_checkpoint
+from hiertk_edge.engines.pt2_file import read_graph
 from hiertk_edge.spool import Spool
 from hiertk_protocol.bundle import open_bundle
 from hiertk_protocol.codec import decode, dequantize

@@ -14,7 +14,7 @@ def main() -> None:
         subscriptions=["some/topic"],
         will=Will(topic, b"offline"),
         handlers=Handlers(
-            message=lambda _topic, _payload: None,
+            message=lambda _incoming: None,
             up=lambda: print("up", flush=True),
             down=lambda reason: print(reason, flush=True),
         ),

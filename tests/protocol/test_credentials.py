@@ -40,7 +40,7 @@ def link_to(url: str, credentials: Credentials) -> tuple[MqttLink, "queue.Queue[
         client_id="owner",
         subscriptions=("unused",),
         will=Will("unused", b"unused"),
-        handlers=Handlers(lambda _topic, _payload: None, lambda: told.put("up"), told.put),
+        handlers=Handlers(lambda _incoming: None, lambda: told.put("up"), told.put),
         max_message_bytes=1000,
         credentials=credentials,
     )

@@ -77,7 +77,7 @@ class Owner:
             subscriptions=topics or ("unused",),
             will=Will("will", b"offline"),
             handlers=Handlers(
-                message=lambda topic, payload: self.received.put((topic, payload)),
+                message=lambda incoming: self.received.put((incoming.topic, incoming.payload)),
                 up=self._count_up,
                 down=self.downs.append,
             ),

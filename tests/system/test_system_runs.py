@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from mqtt_client import wait_until
 from system.system_parts import (

@@ -11,7 +11,7 @@ import torch
 from executorch.backends.xnnpack.serialization import xnnpack_graph_schema as schema
 from hiertk.export.executorch_artifacts import program_around
 from hiertk.export.xnnpack.graph import Graph
-from hiertk_edge.executorch_program import open_file
+from hiertk_edge.engines.executorch_program import open_file
 from torch import Tensor, nn
 from torch.export.experimental import _export_forward_backward
 

@@ -9,7 +9,7 @@ import torch
 from hiertk.export import ExportSettings, export_bundle, parse_classes
 from hiertk.export.optimizer import OptimizerFlags
 from hiertk.models import load_cloud_partition
-from hiertk_edge.aten_operators import OPERATORS
+from hiertk_edge.engines.aten_operators import OPERATORS
 from hiertk_edge.golden import verify_golden
 from hiertk_protocol.bundle import Bundle, open_bundle
 from hiertk_protocol.errors import (
@@ -95,7 +95,7 @@ def test_the_cloud_partition_comes_back_with_its_weights(resnet18_bundle: Bundle
 def test_exported_weights_are_the_users(tmp_path: Path, resnet18_bundle: Bundle) -> None:
     """Weights of one export, put together, start the next one."""
     from hiertk.models import NetworkSpec, build
-    from hiertk_edge.ort_learner import OrtLearner
+    from hiertk_edge.engines.ort_learner import OrtLearner
 
     torch.manual_seed(7)
     model = build(NetworkSpec("resnet18", 16, 32))

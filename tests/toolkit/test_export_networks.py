@@ -10,7 +10,7 @@ import pytest
 import torch
 from hiertk.export import ExportSettings, export_bundle, export_cuts, parse_splits
 from hiertk.models import load_cloud_partition
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.bundle import open_bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ExportError, HiertkError
 
@@ -82,7 +82,7 @@ def test_it_exports_trains_as_pytorch_does_and_its_cloud_part_comes_back(
 
 
 def test_statistics_stay_where_they_are_frozen(tmp_path: Path) -> None:
-    from hiertk_edge.ort_learner import OrtLearner
+    from hiertk_edge.engines.ort_learner import OrtLearner
 
     bundle = export_bundle(settings(tmp_path / "b", normalization="frozen")).bundle
     learner = OrtLearner(bundle)

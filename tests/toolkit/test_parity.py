@@ -17,10 +17,10 @@ from hiertk.export.parity import check_parity
 from hiertk.export.rounding import Tolerances
 from hiertk.export.xnnpack import windows
 from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
-from hiertk_edge import program_learner
-from hiertk_edge.optimizers import Trained, stepped
-from hiertk_edge.program_state import STATE
-from hiertk_edge.torch_program import STEP
+from hiertk_edge.engines import program_learner
+from hiertk_edge.engines.optimizers import Trained, stepped
+from hiertk_edge.engines.program_state import STATE
+from hiertk_edge.engines.torch_program import STEP
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ParityError
 from networks import resnet18_sides

@@ -9,7 +9,7 @@ import pytest
 from hiertk.planner import shipped
 from hiertk.planner.profiles import missing_points, open_profiles
 from hiertk.planner.settings import PlanSettings
-from hiertk_edge.ort_engine import VERSION
+from hiertk_edge.engines.ort_engine import VERSION
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.profile_file import write_profile
 

@@ -20,7 +20,7 @@ from hiertk_protocol.bundle import MANIFEST
 from hiertk_protocol.errors import ConfigError, ProtocolError, TransportError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, ModelStatus, Refusal
 from hiertk_protocol.messages import FeatureContract, parse_device_status
-from hiertk_protocol.mqtt import Handlers, MqttLink, Will, parse_broker
+from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
 from hiertk_protocol.topics import Topics
 from mqtt_client import PATIENCE_S, PlainClient, wait_until
 
@@ -51,8 +51,8 @@ def ingesting(broker: Broker, folder: Path) -> Iterator[DurableLog]:
     """The cloud's own ingest, without a trainer."""
     up, stopping = threading.Event(), threading.Event()
 
-    def receive(topic: str, payload: bytes) -> None:
-        ingest.receive(topic, payload)
+    def receive(incoming: Incoming) -> None:
+        ingest.receive(incoming.topic, incoming.payload)
 
     link = MqttLink(
         parse_broker(broker.url),

@@ -12,7 +12,7 @@ from hiertk.export.xnnpack.graph import Graph
 from hiertk.export.xnnpack.layout import chunk_sizes
 from hiertk.export.xnnpack.operators import Operators
 from hiertk.export.xnnpack.translate import translate
-from hiertk_edge.executorch_program import open_file
+from hiertk_edge.engines.executorch_program import open_file
 from hiertk_protocol.errors import ExportError
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx

@@ -8,7 +8,7 @@ the process where an operator confuses it. It imports no torch.
 import sys
 from pathlib import Path
 
-from hiertk_edge.ort_engine import import_engine
+from hiertk_edge.engines.ort_engine import import_engine
 from hiertk_protocol.manifest import AdamW
 from pydantic import BaseModel
 

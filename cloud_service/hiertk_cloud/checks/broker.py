@@ -30,7 +30,7 @@ def reach_broker(broker: BrokerConfig) -> str:
         client_id=f"hiertk-check-{secrets.token_hex(4)}",
         subscriptions=(_NOBODY.features("+"),),
         will=Will(_NOBODY.model, b""),
-        handlers=Handlers(lambda _topic, _payload: None, outcome.set, on_down),
+        handlers=Handlers(lambda _incoming: None, outcome.set, on_down),
         max_message_bytes=1024,
         credentials=broker.credentials(),
     )

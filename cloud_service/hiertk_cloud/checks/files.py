@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hiertk_protocol.bundle import open_bundle
 from hiertk_protocol.errors import ConfigError, StorageError
+from hiertk_protocol.host.secret_files import refuse_readable_by_others
 from hiertk_protocol.signature import fingerprint, read_public_key
-
-from hiertk_cloud.secret_files import refuse_readable_by_others
 
 _MAX_PEM_BYTES = 1 << 20
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.host.config_sources import Sources, problems_of, read_sources
+from hiertk_protocol.host.secret_files import read_secret
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hiertk_cloud.checks import files
 from hiertk_cloud.checks.broker import reach_broker
 from hiertk_cloud.checks.record import Check, attempt
 from hiertk_cloud.config import ApiConfig, BrokerConfig, CloudConfig, LogConfig, SigningConfig
-from hiertk_cloud.config_sources import Sources, problems_of, read_sources
-from hiertk_cloud.secret_files import read_secret
 
 _Section = TypeVar("_Section", bound=BaseModel)
 

@@ -12,15 +12,15 @@ from dataclasses import replace
 from types import FrameType
 
 from hiertk_protocol.hiertk_pb2 import ModelStatus
+from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
-from hiertk_protocol.mqtt import BrokerAddress, Handlers, MqttLink, Will
+from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Will
 from hiertk_protocol.topics import Topics
 
 from hiertk_cloud.distributed.exchange import RankReport
 from hiertk_cloud.distributed.group import Group
 from hiertk_cloud.distributed.opening import RankParts
 from hiertk_cloud.ingest import Ingest
-from hiertk_cloud.problems import Problems
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.status import class_map
@@ -153,11 +153,11 @@ class RankService:
             dropped=self._ingest.dropped_total,
         )
 
-    def _receive(self, topic: str, payload: bytes) -> None:
+    def _receive(self, incoming: Incoming) -> None:
         # What belongs to no device is refused and counted once, by rank 0.
-        device = self._topics.device_of(topic)
+        device = self._topics.device_of(incoming.topic)
         if self._group.owns(device) if device else self._group.rank == 0:
-            self._ingest.receive(topic, payload)
+            self._ingest.receive(incoming.topic, incoming.payload)
 
     def _on_up(self) -> None:
         self._say("up", f"connected to {self._broker}")

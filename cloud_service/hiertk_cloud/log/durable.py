@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from hiertk_protocol.host.steady_clock import SteadyClock
 from hiertk_protocol.storage import transaction
 
 from hiertk_cloud.log.append import Group
-from hiertk_cloud.log.clock import SteadyClock
 from hiertk_cloud.log.file import reporting, reporting_damage
 from hiertk_cloud.log.opening import open_file
 from hiertk_cloud.log.records import Accepted, DeviceTotals, LogTotals, Refused, Settled

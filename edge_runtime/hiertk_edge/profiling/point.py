@@ -16,8 +16,8 @@ from hiertk_protocol.profile import EdgePoint
 
 import hiertk_edge.cli  # in memory as in `hiertk-edge run`
 import hiertk_edge.device  # noqa: F401
+from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.learner import StepwiseLearner, check_batch_size
-from hiertk_edge.memory import return_freed_memory
 from hiertk_edge.profiling.images import open_images
 from hiertk_edge.profiling.records import MeasuredPoint, PointSettings
 from hiertk_edge.profiling.stopwatch import turns

@@ -4,7 +4,7 @@ from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError
 from hiertk_protocol.profile import StepTime
 
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.learner import StepResult, StepwiseLearner
 from hiertk_edge.profiling.images import full_batches
 from hiertk_edge.profiling.stopwatch import Stopwatch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from hiertk_protocol.messages import parse_device_status, parse_model_status
-from hiertk_protocol.mqtt import Handlers, MqttLink, Will, parse_broker
+from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
 from hiertk_protocol.topics import Topics
 
 
@@ -58,7 +58,8 @@ class Watcher:
         self.history.append(moment)
         return moment
 
-    def _on_message(self, topic: str, payload: bytes) -> None:
+    def _on_message(self, incoming: Incoming) -> None:
+        topic, payload = incoming.topic, incoming.payload
         device = self._topics.device_of(topic)
         try:
             if topic == self._topics.model:

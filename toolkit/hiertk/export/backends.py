@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hiertk_edge.executorch_program import VERSION as EXECUTORCH_VERSION
-from hiertk_edge.ort_engine import VERSION as ONNXRUNTIME_VERSION
-from hiertk_edge.torch_program import torch_version
+from hiertk_edge.engines.executorch_program import VERSION as EXECUTORCH_VERSION
+from hiertk_edge.engines.ort_engine import VERSION as ONNXRUNTIME_VERSION
+from hiertk_edge.engines.torch_program import torch_version
 from hiertk_protocol.manifest import AdamW, Backend, Manifest, Sgd, Target
 
 from hiertk.models import EdgeModel

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from hiertk_edge.executorch_program import INFER, STEP
-from hiertk_edge.program_state import write_state
+from hiertk_edge.engines.executorch_program import INFER, STEP
+from hiertk_edge.engines.program_state import write_state
 from hiertk_protocol.errors import ExportError
 from hiertk_protocol.manifest import Manifest
 from torch import Tensor, fx, nn

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from hiertk_edge.program_state import ProgramState
+from hiertk_edge.engines.program_state import ProgramState
 from hiertk_protocol.errors import ExportError
 from hiertk_protocol.manifest import Manifest
 from torch import Tensor, fx, nn

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 import torch
-from hiertk_edge.ort_learner import EVAL_MODEL, OPTIMIZER_MODEL
+from hiertk_edge.engines.ort_learner import EVAL_MODEL, OPTIMIZER_MODEL
 from hiertk_protocol.errors import ExportError
 from hiertk_protocol.manifest import AdamW, Manifest
 from onnx import numpy_helper

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from hiertk_edge.backends import open_learner
+from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.golden import GoldenSteps, compare, compare_steps, finite, require
 from hiertk_edge.learner import Float32Array, StepwiseLearner
 from hiertk_protocol.bundle import Bundle

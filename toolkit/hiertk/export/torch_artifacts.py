@@ -4,9 +4,9 @@ from operator import getitem
 from pathlib import Path
 
 import torch
-from hiertk_edge.aten_operators import OPERATORS
-from hiertk_edge.program_state import write_state
-from hiertk_edge.torch_program import INFER, STEP
+from hiertk_edge.engines.aten_operators import OPERATORS
+from hiertk_edge.engines.program_state import write_state
+from hiertk_edge.engines.torch_program import INFER, STEP
 from hiertk_protocol.errors import ExportError
 from hiertk_protocol.manifest import Manifest
 from torch import Tensor, fx

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hiertk_edge.ort_engine import VERSION
+from hiertk_edge.engines.ort_engine import VERSION
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.profile import CloudProfile, EdgeProfile
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hiertk_cloud.notify import Notifier
+from hiertk_protocol.host.notify import Notifier
 
 
 @pytest.fixture

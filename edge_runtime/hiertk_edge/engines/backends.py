@@ -10,7 +10,7 @@ from hiertk_protocol.manifest import Backend
 from hiertk_edge.learner import Learner
 
 if TYPE_CHECKING:
-    from hiertk_edge.program import Program  # imports torch
+    from hiertk_edge.engines.program import Program  # imports torch
 
 
 def open_learner(
@@ -34,11 +34,11 @@ def open_learner(
 def _open(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
     backend = bundle.manifest.engine.backend
     if backend == "onnxruntime":
-        from hiertk_edge.ort_learner import OrtLearner
+        from hiertk_edge.engines.ort_learner import OrtLearner
 
         return OrtLearner(bundle, threads=threads, checkpoint=checkpoint)
     _require_torch(backend)
-    from hiertk_edge.program_learner import ProgramLearner
+    from hiertk_edge.engines.program_learner import ProgramLearner
 
     program = _open_program(bundle, threads)
     return ProgramLearner(bundle, program, threads=threads, checkpoint=checkpoint)
@@ -46,10 +46,10 @@ def _open(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
 
 def _open_program(bundle: Bundle, threads: int) -> "Program":
     if bundle.manifest.engine.backend == "executorch":
-        from hiertk_edge import executorch_program
+        from hiertk_edge.engines import executorch_program
 
         return executorch_program.open_program(bundle, threads=threads)
-    from hiertk_edge import torch_program
+    from hiertk_edge.engines import torch_program
 
     return torch_program.open_program(bundle, threads=threads)
 

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.toml_file import read_toml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from hiertk_cloud.secret_files import credential_path
+from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.host.secret_files import credential_path
+from hiertk_protocol.toml_file import read_toml
 
 DEFAULT_FILE = Path("/etc/hiertk/cloud.toml")
 _DELIMITER = "__"

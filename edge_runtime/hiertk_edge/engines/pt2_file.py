@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from hiertk_protocol.errors import BundleError
 
-from hiertk_edge.aten_operators import OPERATORS
+from hiertk_edge.engines.aten_operators import OPERATORS
 
 SCHEMA_MAJOR = 8
 _GRAPH = "/models/model.json"

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +12,10 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
 from hiertk_edge.images import SUFFIXES, Float32Array, preprocess, read_image
-
-SlotArray = npt.NDArray[np.int64]
+from hiertk_edge.sources.record import ImageBatch, SlotArray
 
 _LOGGED_IMAGES = 20
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ImageBatch:
-    """Images (N, 3, size, size) float32 and labels (N,) int64 class slots.
-
-    consumed: how many batches of the source are used up with this one.
-    """
-
-    consumed: int
-    images: Float32Array
-    labels: SlotArray
 
 
 class FolderSource:

@@ -14,6 +14,16 @@ from hiertk_protocol.errors import BundleError, ConfigError
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from hiertk_edge.engines.optimizers import stepped, untrained
+from hiertk_edge.engines.program import Program
+from hiertk_edge.engines.program_checkpoint import Training, read_checkpoint, write_checkpoint
+from hiertk_edge.engines.program_state import (
+    PARAMETERS,
+    STATE,
+    ProgramState,
+    read_names,
+    read_values,
+)
 from hiertk_edge.learner import (
     Float32Array,
     SlotArray,
@@ -22,10 +32,6 @@ from hiertk_edge.learner import (
     check_labels,
     check_learning_rate,
 )
-from hiertk_edge.optimizers import stepped, untrained
-from hiertk_edge.program import Program
-from hiertk_edge.program_checkpoint import Training, read_checkpoint, write_checkpoint
-from hiertk_edge.program_state import PARAMETERS, STATE, ProgramState, read_names, read_values
 
 Tensors = dict[str, Tensor]
 

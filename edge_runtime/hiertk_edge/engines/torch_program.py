@@ -12,7 +12,7 @@ from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError
 from torch import Tensor
 
-from hiertk_edge.pt2_file import Call, Graph, Result, read_graph
+from hiertk_edge.engines.pt2_file import Call, Graph, Result, read_graph
 
 STEP = "edge/train.pt2"
 INFER = "edge/infer.pt2"

@@ -1,6 +1,6 @@
 """Problems are told when they begin and when they end, and not in between."""
 
-from hiertk_cloud.problems import Problems
+from hiertk_protocol.host.problems import Problems
 
 
 def test_each_is_told_once_and_its_end_once() -> None:

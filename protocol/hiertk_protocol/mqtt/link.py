@@ -8,11 +8,9 @@ import random
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -23,59 +21,21 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.mqtt.address import BrokerAddress
+from hiertk_protocol.mqtt.records import (
+    MAX_PACKET_BYTES,
+    BrokerLimits,
+    Handlers,
+    Incoming,
+    Request,
+    Will,
+)
 from hiertk_protocol.tls_refusal import ask_why_refused, why_distrusted
 
 KEEPALIVE_S = 10
 _CONNECT_TIMEOUT_S = 5.0
 _FIRST_RETRY_S = 0.25
 _LAST_RETRY_S = 30.0
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-
-
-@dataclass(frozen=True)
-class BrokerAddress:
-    """Where the broker listens."""
-
-    host: str
-    port: int
-    tls: bool
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
-
-
-def parse_broker(url: str) -> BrokerAddress:
-    """Parse `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]` (TLS). Raises ConfigError."""
-    wanted = "write mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"broker {url!r}: {error}: {wanted}") from error
-    beyond = parts.path.strip("/") or parts.query or parts.fragment
-    if parts.scheme not in _PORTS or not parts.hostname or beyond or port == 0:
-        raise ConfigError(f"broker {url!r} is not an MQTT address: {wanted}")
-    if parts.username or parts.password:
-        raise ConfigError("broker: a password in the address would be seen by every user: leave it")
-    return BrokerAddress(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
-
-
-@dataclass(frozen=True)
-class Will:
-    """The retained message that the broker publishes if the connection breaks."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class Handlers:
-    """What the owner does about the connection; all are called in the link's thread."""
-
-    message: Callable[[str, bytes], None]
-    up: Callable[[], None]
-    down: Callable[[str], None]  # with the reason, once per outage, and when the broker refuses
 
 
 class MqttLink:
@@ -104,6 +64,7 @@ class MqttLink:
         self._client: paho.Client | None = None
         self._stopping = threading.Event()
         self._up = threading.Event()
+        self._broker_limits = BrokerLimits()
         self._reason = ""
         self._refused = False
         self._thread = threading.Thread(target=self._keep_up, name="mqtt", daemon=True)
@@ -113,18 +74,24 @@ class MqttLink:
         """Whether messages can be sent now."""
         return self._up.is_set()
 
+    @property
+    def broker_limits(self) -> BrokerLimits:
+        """What the newest connection's broker takes."""
+        return self._broker_limits
+
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._thread.start()
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False
+        self, topic: str, payload: bytes, *, retain: bool = False, request: Request | None = None
     ) -> paho.MQTTMessageInfo | None:
         """Hand a message over at QoS 1; None if the link is down."""
         client = self._client
         if client is None or not self._up.is_set():
             return None
-        return client.publish(topic, payload, qos=1, retain=retain)
+        properties = None if request is None else _request_properties(request)
+        return client.publish(topic, payload, qos=1, retain=retain, properties=properties)
 
     def stop(self, *, last_words: Will | None = None, timeout_s: float = 2.0) -> None:
         """Publish the last words, if the link is up, and disconnect."""
@@ -227,13 +194,17 @@ class MqttLink:
         return client
 
     def _on_connect(
-        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
+        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any
     ) -> None:
         if code.is_failure:
             known = self._credentials.username is not None
             advice = ": check the user name and its password" if known else ""
             self._refuse(client, f"{self._address} refuses the connection: {code}{advice}")
             return
+        self._broker_limits = BrokerLimits(
+            packet_bytes=getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES),
+            unacknowledged=getattr(properties, "ReceiveMaximum", 65_535),
+        )
         client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._subscriptions])
 
     def _on_subscribe(
@@ -258,7 +229,17 @@ class MqttLink:
         client.disconnect()
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._handlers.message(message.topic, bytes(message.payload))
+        correlation = getattr(message.properties, "CorrelationData", b"")
+        self._handlers.message(Incoming(message.topic, bytes(message.payload), correlation))
+
+
+def _request_properties(request: Request) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = request.correlation
+    properties.MessageExpiryInterval = request.expires_s
+    if request.reply_to:
+        properties.ResponseTopic = request.reply_to
+    return properties
 
 
 def _send_small_packets_at_once(_client: paho.Client, _data: Any, sock: Any) -> None:

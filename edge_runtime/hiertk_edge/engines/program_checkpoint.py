@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hiertk_edge.optimizers import Trained
+from hiertk_edge.engines.optimizers import Trained
 
 _BUNDLE = "hiertk_bundle_id"
 _STEP = "hiertk_edge_step"

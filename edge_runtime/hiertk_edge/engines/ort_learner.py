@@ -7,6 +7,7 @@ from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError
 from hiertk_protocol.files import atomic_file
 
+from hiertk_edge.engines.ort_engine import check_version, import_engine
 from hiertk_edge.learner import (
     Float32Array,
     SlotArray,
@@ -15,7 +16,6 @@ from hiertk_edge.learner import (
     check_labels,
     check_learning_rate,
 )
-from hiertk_edge.ort_engine import check_version, import_engine
 
 TRAINING_MODEL = "edge/training_model.onnx"
 EVAL_MODEL = "edge/eval_model.onnx"
