@@ -84,17 +84,21 @@ class Refusal(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
-    __slots__ = ("state", "edge_step", "early_exit_loss", "early_exit_accuracy", "early_exit_held_out_accuracy", "spool_batches", "spool_bytes", "spooled_total", "dropped_total", "refused_total", "sent_total", "sent_bytes", "step_ms", "bad_images", "samples_total", "payload_bytes_total")
+    __slots__ = ("state", "edge_step", "early_exit_loss", "early_exit_accuracy", "early_exit_held_out_accuracy", "spool_batches", "spool_bytes", "spooled_total", "dropped_total", "refused_total", "sent_total", "sent_bytes", "step_ms", "bad_images", "samples_total", "payload_bytes_total", "bits", "aged_total", "thinned_total", "requantized_total", "wire_bytes", "budget_left_bytes", "problems", "waiting_samples", "rehearsal_samples", "mislabelled_images", "predictions_total", "predictions_by_cloud", "temperature_c")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OFFLINE: _ClassVar[DeviceStatus.State]
         TRAINING: _ClassVar[DeviceStatus.State]
         DRAINING: _ClassVar[DeviceStatus.State]
         FINISHED: _ClassVar[DeviceStatus.State]
+        WAITING: _ClassVar[DeviceStatus.State]
+        PAUSED: _ClassVar[DeviceStatus.State]
     OFFLINE: DeviceStatus.State
     TRAINING: DeviceStatus.State
     DRAINING: DeviceStatus.State
     FINISHED: DeviceStatus.State
+    WAITING: DeviceStatus.State
+    PAUSED: DeviceStatus.State
     STATE_FIELD_NUMBER: _ClassVar[int]
     EDGE_STEP_FIELD_NUMBER: _ClassVar[int]
     EARLY_EXIT_LOSS_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +115,19 @@ class DeviceStatus(_message.Message):
     BAD_IMAGES_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    AGED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    THINNED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    REQUANTIZED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    WIRE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_LEFT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    REHEARSAL_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MISLABELLED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_BY_CLOUD_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_C_FIELD_NUMBER: _ClassVar[int]
     state: DeviceStatus.State
     edge_step: int
     early_exit_loss: float
@@ -127,7 +144,20 @@ class DeviceStatus(_message.Message):
     bad_images: int
     samples_total: int
     payload_bytes_total: int
-    def __init__(self, state: _Optional[_Union[DeviceStatus.State, str]] = ..., edge_step: _Optional[int] = ..., early_exit_loss: _Optional[float] = ..., early_exit_accuracy: _Optional[float] = ..., early_exit_held_out_accuracy: _Optional[float] = ..., spool_batches: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., spooled_total: _Optional[int] = ..., dropped_total: _Optional[int] = ..., refused_total: _Optional[int] = ..., sent_total: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., step_ms: _Optional[float] = ..., bad_images: _Optional[int] = ..., samples_total: _Optional[int] = ..., payload_bytes_total: _Optional[int] = ...) -> None: ...
+    bits: int
+    aged_total: int
+    thinned_total: int
+    requantized_total: int
+    wire_bytes: int
+    budget_left_bytes: int
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    waiting_samples: int
+    rehearsal_samples: int
+    mislabelled_images: int
+    predictions_total: int
+    predictions_by_cloud: int
+    temperature_c: float
+    def __init__(self, state: _Optional[_Union[DeviceStatus.State, str]] = ..., edge_step: _Optional[int] = ..., early_exit_loss: _Optional[float] = ..., early_exit_accuracy: _Optional[float] = ..., early_exit_held_out_accuracy: _Optional[float] = ..., spool_batches: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., spooled_total: _Optional[int] = ..., dropped_total: _Optional[int] = ..., refused_total: _Optional[int] = ..., sent_total: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., step_ms: _Optional[float] = ..., bad_images: _Optional[int] = ..., samples_total: _Optional[int] = ..., payload_bytes_total: _Optional[int] = ..., bits: _Optional[int] = ..., aged_total: _Optional[int] = ..., thinned_total: _Optional[int] = ..., requantized_total: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., budget_left_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., waiting_samples: _Optional[int] = ..., rehearsal_samples: _Optional[int] = ..., mislabelled_images: _Optional[int] = ..., predictions_total: _Optional[int] = ..., predictions_by_cloud: _Optional[int] = ..., temperature_c: _Optional[float] = ...) -> None: ...
 
 class ModelStatus(_message.Message):
     __slots__ = ("state", "incarnation", "cloud_step", "final_exit_loss", "final_exit_accuracy", "final_exit_held_out_accuracy", "stored_total", "consumed_total", "refused_total", "duplicates_total", "max_message_bytes", "step_ms", "trained_total")
