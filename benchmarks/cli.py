@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    agent,
     backends,
     bottleneck,
     cloud,
@@ -28,10 +29,13 @@ from benchmarks import (
     edge_step,
     export,
     ingest,
+    outage,
     overlap,
     plan,
     prediction,
+    rehearsal,
     restart,
+    spool,
 )
 from benchmarks.figures import Figure
 from benchmarks.machine import this_machine
@@ -43,6 +47,9 @@ BENCHMARKS = {
     "edge_step": edge_step,
     "backends": backends,
     "edge_memory": edge_memory,
+    "agent": agent,
+    "spool": spool,
+    "rehearsal": rehearsal,
     "codec": codec,
     "cloud": cloud,
     "ingest": ingest,
@@ -50,6 +57,7 @@ BENCHMARKS = {
     "restart": restart,
     "dashboard": dashboard,
     "overlap": overlap,
+    "outage": outage,
     "plan": plan,
     "prediction": prediction,
     "export": export,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -68,11 +69,19 @@ class LineProcess:
 
     def wait_for(self, **wanted: object) -> tuple[float, dict[str, Any]]:
         """Return the next line with these fields, and the time at which it came."""
+        return self.wait_until(
+            lambda line: all(line.get(name) == value for name, value in wanted.items())
+        )
+
+    def wait_until(
+        self, is_wanted: Callable[[dict[str, Any]], bool]
+    ) -> tuple[float, dict[str, Any]]:
+        """Return the next line that is wanted, and the time at which it came."""
         while True:
             found = self._lines.get(timeout=_PATIENCE_S)
             if found is None:
                 raise RuntimeError(f"{' '.join(self._command)} ended: {''.join(self._errors)}")
-            if all(found[1].get(name) == value for name, value in wanted.items()):
+            if is_wanted(found[1]):
                 return found
 
     def _read(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.profiling.point import peak_memory_bytes
-from hiertk_edge.sources import ImageBatch, open_source
+from hiertk_edge.sources import ImageBatch, open_data_set
 from hiertk_protocol.bundle import Bundle, open_bundle
 
 _BATCHES = 8
@@ -63,7 +63,7 @@ def main(engine: str, folder: str, images: str, batch_size: str) -> None:
     if engine == "learner":  # as hiertk-edge does, before the engine is imported
         return_freed_memory(bundle.manifest.engine.backend)
     step = eager_step(bundle) if engine == "eager" else learner_step(bundle)
-    source = open_source(images, bundle.manifest.classes.names, bundle.manifest.input)
+    source = open_data_set(images, bundle.manifest.classes.names, bundle.manifest.input)
     found = source.training_batches(int(batch_size), seed=0, consumed=0, passes=1)
     batches = cycle([batch for batch, _ in zip(found, range(_BATCHES), strict=False)])
     for line in sys.stdin:

@@ -13,7 +13,7 @@ from hiertk.data import load, write_image_folder
 from hiertk.export import ExportSettings, export_bundle
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.learner import SlotArray, StepResult
-from hiertk_edge.sources import ImageBatch, open_source
+from hiertk_edge.sources import ImageBatch, open_data_set
 from hiertk_protocol.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,7 +83,7 @@ def training_batches(
 ) -> Iterator[ImageBatch]:
     """Yield batches of real images, from as many passes as it takes."""
     manifest = bundle.manifest
-    source = open_source(f"folder:{images}", manifest.classes.names, manifest.input)
+    source = open_data_set(f"folder:{images}", manifest.classes.names, manifest.input)
     batches = source.training_batches(batch_size, seed=0, consumed=0, passes=1 + count)
     return islice((one for one in batches if len(one.labels) == batch_size), count)
 

@@ -16,7 +16,8 @@ from hiertk.brokers import find_mosquitto, free_port
 from hiertk_cloud.provisioning.authority import open_authority
 from hiertk_cloud.provisioning.devices import BrokerPlace, provision, refresh, revoke
 from hiertk_cloud.provisioning.registry import Kind
-from hiertk_protocol.credentials import Credentials, read_password
+from hiertk_protocol.credentials import Credentials
+from hiertk_protocol.host.secret_files import read_secret
 from hiertk_protocol.mqtt import Handlers, MqttLink, Will, parse_broker
 from mqtt_client import PATIENCE_S, PlainClient, wait_until
 from paho.mqtt.reasoncodes import ReasonCode
@@ -77,9 +78,7 @@ class SecuredBroker:
             )
         if kind == "certificate":
             return Credentials(out / "ca.pem", out / "device.pem", out / "device.key")
-        return Credentials(
-            ca=out / "ca.pem", username=name, password=read_password(out / "password")
-        )
+        return Credentials(ca=out / "ca.pem", username=name, password=read_secret(out / "password"))
 
     def revoke(self, name: str) -> None:
         with open_authority(self.folder / "authority") as authority:

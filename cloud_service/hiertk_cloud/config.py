@@ -4,97 +4,47 @@ Each value is checked, and every error is reported at once with the place it cam
 is part of it: the configuration names the files that hold them.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.host.config_sources import DEFAULT_FILE, problems_of, read_sources
+from hiertk_protocol.host.config_sources import Program
+from hiertk_protocol.host.configuration import load
 from hiertk_protocol.host.secret_files import read_secret
-from hiertk_protocol.mqtt import BrokerAddress, parse_broker
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from hiertk_protocol.host.sections import (
+    BrokerConfig,
+    FilePath,
+    Finite,
+    ListenConfig,
+    Section,
+    SigningConfig,
+    is_loopback,
+)
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["DEFAULT_FILE", "CloudConfig", "load_config"]
+__all__ = ["PROGRAM", "CloudConfig", "is_loopback", "load_config"]
 
+PROGRAM = Program(
+    name="hiertk-cloud",
+    default_file=Path("/etc/hiertk/cloud.toml"),
+    credentials=(
+        ("broker", "ca"),
+        ("broker", "certificate"),
+        ("broker", "key"),
+        ("broker", "password_file"),
+        ("api", "token_file"),
+        ("signing", "public_key"),
+    ),
+    folder="credentials",
+)
 USABLE_TOKEN = re.compile(r"[!-~]{16,4096}")  # what fits into a header, and cannot be guessed
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
-_LISTEN = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>\d{1,5})")
 
 
-def _not_empty(value: object) -> object:
-    if value in ("", "."):
-        raise ValueError("should name a file or folder")
-    return value
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only programs of this machine reach a host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-FilePath = Annotated[Path, BeforeValidator(_not_empty)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BrokerConfig(_Section):
-    """Where the broker listens, and who the service is to it."""
-
-    url: str
-    ca: FilePath | None = None
-    certificate: FilePath | None = None
-    key: FilePath | None = None
-    username: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    password_file: FilePath | None = None
-
-    @property
-    def address(self) -> BrokerAddress:
-        """The address that `url` names."""
-        return parse_broker(self.url)
-
-    def credentials(self) -> Credentials:
-        """Read the password, and name the files. Raises ConfigError."""
-        return Credentials(
-            ca=self.ca,
-            certificate=self.certificate,
-            key=self.key,
-            username=self.username,
-            password=None if self.password_file is None else read_secret(self.password_file),
-        )
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, url: str) -> str:
-        if "@" in url:  # before anything that would repeat a password
-            raise ValueError("should be without user and password: username and password_file")
-        try:
-            parse_broker(url)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-        return url
-
-    @model_validator(mode="after")
-    def _check_together(self) -> "BrokerConfig":
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key should be set together")
-        if (self.username is None) != (self.password_file is None):
-            raise ValueError("username and password_file should be set together")
-        if not self.address.tls and (self.ca or self.certificate or self.username):
-            raise ValueError("certificates and passwords need TLS: url should begin with mqtts://")
-        return self
-
-
-class TrainerConfig(_Section):
+class TrainerConfig(Section):
     """How the cloud partition is trained.
 
     replay_window: the newest training batches that replay draws from, and that retention keeps.
@@ -110,7 +60,7 @@ class TrainerConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=1 << 23)
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """What one device may send. log_share: of [log] max_gib, where that is set."""
 
     message_kib: int = Field(default=120, ge=4, le=1024)
@@ -119,7 +69,7 @@ class LimitsConfig(_Section):
     log_share: Finite = Field(default=0.5, gt=0, le=1)
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """How much the log keeps; 0: no limit. reserve_mib: free disk below which no ack is sent."""
 
     max_gib: Finite = Field(default=0.0, ge=0)
@@ -127,11 +77,10 @@ class LogConfig(_Section):
     reserve_mib: int = Field(default=512, ge=0)
 
 
-class ApiConfig(_Section):
-    """Where the HTTP API and the dashboard listen. An empty `listen` turns them off."""
+class ApiConfig(ListenConfig):
+    """Where the HTTP API and the dashboard listen."""
 
     listen: str = "127.0.0.1:8420"
-    token_file: FilePath | None = None
 
     def token(self) -> str | None:
         """Read the token, if there is one. Raises ConfigError."""
@@ -145,31 +94,17 @@ class ApiConfig(_Section):
             )
         return token
 
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Host and port; None: off."""
-        found = _LISTEN.fullmatch(self.listen)
-        return (found["v6"] or found["host"], int(found["port"])) if found else None
-
     @model_validator(mode="after")
-    def _check(self) -> "ApiConfig":
-        if not self.listen:
-            return self
-        if self.address is None or not self.address[1] < 1 << 16:
-            raise ValueError(
-                'listen should be "HOST:PORT" (port 0: any free one), "[IPV6]:PORT" or "" (off)'
-            )
-        if self.token_file is None and not is_loopback(self.address[0]):
+    def _check_reach(self) -> "ApiConfig":
+        if (
+            self.address is not None
+            and self.token_file is None
+            and not is_loopback(self.address[0])
+        ):
             raise ValueError(
                 f"token_file should be set: {self.address[0]} can be reached from other machines"
             )
         return self
-
-
-class SigningConfig(_Section):
-    """Who may make bundles. public_key: Ed25519; with one, an unsigned bundle is refused."""
-
-    public_key: FilePath | None = None
 
 
 class CloudConfig(BaseSettings):
@@ -210,9 +145,4 @@ def load_config(
     path: the file; None: /etc/hiertk/cloud.toml, if there is one. overrides: what the command line
     says, nested as the file is. Raises ConfigError, whose text has a line for each problem.
     """
-    sources = read_sources(CloudConfig, path, overrides or {})
-    problems = problems_of(CloudConfig, sources)
-    if problems:
-        head = f"{len(problems)} problems in the configuration:\n  " if problems[1:] else ""
-        raise ConfigError(head + "\n  ".join(problems))
-    return CloudConfig(**sources.merged)
+    return load(CloudConfig, PROGRAM, path, overrides or {})

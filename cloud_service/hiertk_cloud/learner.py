@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from hiertk_protocol.codec import Quantized, dequantize
+from hiertk_protocol.codec import Float32Array, Quantized, dequantize
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.messages import Batch, SlotArray
 from torch import Tensor, nn
@@ -73,11 +73,25 @@ class CloudLearner:
 
     def predict(self, features: Quantized) -> SlotArray:
         """Return the final exit's class slots (N,) int64, in inference form."""
-        self.average.eval()
         with torch.inference_mode():
-            logits = self.average(_to_tensor(features)) + self._class_bias
-        slots: SlotArray = logits.argmax(dim=1).numpy()
+            slots: SlotArray = self._answer(_to_tensor(features)).argmax(dim=1).numpy()
         return slots
+
+    def probabilities(self, features: Sequence[Quantized]) -> Float32Array:
+        """Return the final exit's probabilities (N, class slots) of all features joined.
+
+        Closed slots have exactly 0. Nothing that training depends on is touched.
+        """
+        with torch.inference_mode():
+            logits = self._answer(torch.cat([_to_tensor(one) for one in features]))
+            found: Float32Array = logits.softmax(dim=1).numpy()
+        return found
+
+    def _answer(self, features: Tensor) -> Tensor:
+        """Return the averaged weights' logits (N, class slots), in inference form."""
+        self.average.eval()
+        logits: Tensor = self.average(features) + self._class_bias
+        return logits
 
     def _step(self, new: Batch, replayed: Sequence[Batch]) -> Learned | Skipped:
         batches = (new, *replayed)

@@ -33,6 +33,7 @@ from hiertk_cloud.log import (
     marking_damage,
 )
 from hiertk_cloud.log.check import check_messages
+from hiertk_cloud.predictions import Predictions
 from hiertk_cloud.progress import Progress
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.service_view import RunningView
@@ -142,7 +143,11 @@ class CloudService:
         self._link = MqttLink(
             broker,
             client_id=f"hiertk-cloud-{manifest.deployment}",
-            subscriptions=(self._topics.features("+"), self._topics.status("+")),
+            subscriptions=(
+                self._topics.features("+"),
+                self._topics.status("+"),
+                self._topics.predict("+"),
+            ),
             will=self._last_words,
             handlers=Handlers(self._receive, self._on_up, self._on_down),
             max_message_bytes=settings.limits.payload_bytes,
@@ -159,7 +164,16 @@ class CloudService:
         )
         self._alarm = threading.Event()
         self._writer = Worker("writer", Writing(self._ingest, log).turn, self._alarm)
-        self._training = Training(trainer, log, self._problems, self._ingest.arrived)
+        self._predictions = Predictions(
+            manifest,
+            publish=self._link.publish,
+            tell=self._tell_once,
+            limits=settings.limits,
+            arrived=self._ingest.arrived,
+        )
+        self._training = Training(
+            trainer, log, self._predictions, self._problems, self._ingest.arrived
+        )
         self._learning = Worker("trainer", self._training.turn, self._alarm)
         self._checker = threading.Thread(target=self._check_log, name="checker", daemon=True)
         self.view = RunningView(
@@ -167,6 +181,7 @@ class CloudService:
             log=log,
             trainer=trainer,
             ingest=self._ingest,
+            predictions=self._predictions,
             link=self._link,
             statuses=self._statuses,
             problems=self._problems,
@@ -235,6 +250,9 @@ class CloudService:
         topic, payload = incoming.topic, incoming.payload
         if topic.endswith("/up/features"):
             self._ingest.receive(topic, payload)
+            return
+        if topic.endswith("/up/predict"):
+            self._predictions.receive(incoming)
             return
         try:
             self._statuses.receive(topic, payload)

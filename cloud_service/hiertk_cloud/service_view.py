@@ -12,6 +12,7 @@ from hiertk_protocol.mqtt import MqttLink
 from hiertk_cloud.device_views import device_view
 from hiertk_cloud.ingest import Ingest
 from hiertk_cloud.log import DeviceTotals, DurableLog
+from hiertk_cloud.predictions import Predictions
 from hiertk_cloud.status import Snapshot
 from hiertk_cloud.statuses import DeviceStatuses
 from hiertk_cloud.suspects import suspects
@@ -33,6 +34,7 @@ class RunningView:
     log: DurableLog
     trainer: Trainer
     ingest: Ingest
+    predictions: Predictions
     link: MqttLink
     statuses: DeviceStatuses
     problems: Problems
@@ -65,6 +67,7 @@ class RunningView:
             dropped_total=self.ingest.dropped_total,
             acks_total=self.ingest.acks_total,
             ack_wait_ms=self.ingest.ack_wait_ms,
+            predictions=self.predictions.totals,
         )
 
     def devices(self) -> list[DeviceView]:

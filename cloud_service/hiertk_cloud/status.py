@@ -1,13 +1,14 @@
 """What the service tells its devices: the status of its model, and the class map."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hiertk_protocol.hiertk_pb2 import ClassMap, ClassSlot, ModelStatus
 from hiertk_protocol.manifest import Manifest
 
 from hiertk_cloud.held_out import Accuracies, mean_accuracies
 from hiertk_cloud.log import LogTotals
+from hiertk_cloud.predictions import PredictionTotals
 from hiertk_cloud.progress import Progress
 from hiertk_cloud.trainer import Measures
 
@@ -19,7 +20,8 @@ class Snapshot:
     """The service at one moment.
 
     dropped_total: messages without an answer. acks_total: since the service started. ack_wait_ms:
-    the median over the newest messages, from their arrival; NaN before the first.
+    the median over the newest messages, from their arrival; NaN before the first. predictions: what
+    became of the requests for them.
     """
 
     progress: Progress
@@ -28,6 +30,7 @@ class Snapshot:
     dropped_total: int
     acks_total: int = 0
     ack_wait_ms: float = math.nan
+    predictions: PredictionTotals = field(default_factory=PredictionTotals)
 
     @property
     def held_out(self) -> Accuracies:

@@ -1,4 +1,4 @@
-"""The trainer's turns: errands, pauses, checkpoints, and what goes wrong with them."""
+"""The trainer's turns: predictions, errands, pauses, checkpoints, and what goes wrong with them."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ from hiertk_protocol.host.problems import Problems
 
 from hiertk_cloud.errands import Errands
 from hiertk_cloud.log import DiskFullError, DurableLog
+from hiertk_cloud.predictions import Predictions
 from hiertk_cloud.trainer import Trainer
 
 _IDLE_S = 0.2
@@ -21,10 +22,16 @@ class Training:
     """
 
     def __init__(
-        self, trainer: Trainer, log: DurableLog, problems: Problems, arrived: threading.Event
+        self,
+        trainer: Trainer,
+        log: DurableLog,
+        predictions: Predictions,
+        problems: Problems,
+        arrived: threading.Event,
     ) -> None:
-        """Prepare. arrived: set when there are new batches."""
+        """Prepare. arrived: set when there are new batches or requests for predictions."""
         self._trainer = trainer
+        self._predictions = predictions
         self._log = log
         self._problems = problems
         self._arrived = arrived
@@ -34,23 +41,27 @@ class Training:
         self.running.set()
 
     def turn(self) -> None:
-        """Consume one batch, or wait a moment for one. Raises StorageError."""
+        """Answer what was asked, then consume one batch or wait a moment. Raises StorageError."""
+        self._predictions.turn(self._trainer.learner, self._trainer.progress.cloud_step)
         self.errands.do_all()
         if not self.running.is_set():
-            self.running.wait(_IDLE_S)
+            self._wait()
             return
         try:
             was_there = self._trainer.advance()
         except DiskFullError as error:
             self._problems.begin("no room to train", f"training waits: {error}")
-            time.sleep(_IDLE_S)
+            self._wait()
             return
         self._problems.end("no room to train", "training goes on")
         if not was_there:
-            self._arrived.wait(_IDLE_S)
-            self._arrived.clear()
+            self._wait()
         elif self._trainer.save_is_due and time.monotonic() >= self._save_due:
             self._save()
+
+    def _wait(self) -> None:
+        self._arrived.wait(_IDLE_S)
+        self._arrived.clear()
 
     def _save(self) -> None:
         try:

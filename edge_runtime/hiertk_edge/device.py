@@ -1,109 +1,174 @@
-"""A device put together: state folder, spool, learner, uplink and agent."""
+"""A device put together: state, learner, inputs, spool, uplink, endpoint and agent."""
 
+import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hiertk_protocol.bundle import Bundle, open_bundle
-from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
-from hiertk_protocol.mqtt import parse_broker
-from hiertk_protocol.topics import check_device_name
+from hiertk_protocol.host.problems import Problems
+from hiertk_protocol.trust import trusted_key
 
-from hiertk_edge.agent import Agent, Schedule, Watch
+from hiertk_edge.agent import Agent, Schedule
+from hiertk_edge.care.caretaker import CareLimits, Caretaker, set_nice
+from hiertk_edge.checkpointing import Checkpointing
+from hiertk_edge.checkpoints import Checkpoints
+from hiertk_edge.config import EdgeConfig
+from hiertk_edge.device_endpoint import open_endpoint
+from hiertk_edge.device_view import DeviceView
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.freed_memory import return_freed_memory
+from hiertk_edge.held_out import HeldOut
+from hiertk_edge.inputs import Inputs, open_inputs
 from hiertk_edge.learner import Learner, check_batch_size
-from hiertk_edge.sources import FolderSource, open_source
-from hiertk_edge.spool import DEFAULT_MAX_BYTES, Spool
+from hiertk_edge.passes import Passes
+from hiertk_edge.prediction.predictor import CloudHelp, Predictor
+from hiertk_edge.progress import Progress
+from hiertk_edge.rehearsal_feed import Mix, RehearsalFeed
+from hiertk_edge.spool import Spool, SpoolLimits
+from hiertk_edge.spooling import Spooling
 from hiertk_edge.state import StateFolder, lock_state
-from hiertk_edge.uplink import Uplink
+from hiertk_edge.status_file import status_path
+from hiertk_edge.telling import Telling
+from hiertk_edge.trainer import EdgeTrainer
+from hiertk_edge.turns import Turns
+from hiertk_edge.uplink import Uplink, UplinkLimits
+from hiertk_edge.watch import Outcome, Watch
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+_MIB = 1 << 20
+_log = logging.getLogger(__name__)
 
 OpenEngine = Callable[[Bundle, int, Path | None], Learner]
 
 
-@dataclass(frozen=True)
-class DeviceSettings:
-    """One device's settings.
-
-    batch_size, learning_rate: None is the bundle's own. public_key: who must have signed the
-    bundle, if not None.
-    """
-
-    bundle: Path
-    broker: str
-    device: str
-    data: str
-    state: Path
-    held_out: str | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    threads: int = 1
-    spool_bytes: int = DEFAULT_MAX_BYTES
-    schedule: Schedule = field(default_factory=Schedule)
-    credentials: Credentials = field(default_factory=Credentials)
-    public_key: "Ed25519PublicKey | None" = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended. finished: everything is trained and acknowledged."""
-
-    finished: bool
-    status: DeviceStatus
-    seconds: float
-
-
 def run_device(
-    settings: DeviceSettings, watch: Watch, *, open_engine: OpenEngine | None = None
+    config: EdgeConfig, watch: Watch, *, open_engine: OpenEngine | None = None
 ) -> Outcome:
-    """Train and send until all is done or the watch asks to stop.
+    """Train, predict and send until all is done or the watch asks to stop.
 
     Raises any HiertkError; what is in the state folder then stays good.
     """
     started = time.monotonic()
-    address = parse_broker(settings.broker)
-    settings.credentials.check(tls=address.tls)  # before the data is read, which may take long
-    device = check_device_name(settings.device)
-    bundle = open_bundle(settings.bundle, settings.public_key)
-    data = _source(settings.data, bundle)
-    held_out = None if settings.held_out is None else _source(settings.held_out, bundle)
-    with lock_state(settings.state) as state, _spool(settings, bundle, state) as spool:
-        learner = (open_engine or _open_engine)(bundle, settings.threads, state.newest_checkpoint())
-        if settings.learning_rate is not None:
-            learner.learning_rate = settings.learning_rate
-        batch_size = settings.batch_size or bundle.manifest.engine.batch_size
-        check_batch_size(learner, batch_size)
-        _check_enough(data, learner, batch_size)
-        uplink = Uplink(
-            address,
-            deployment=bundle.manifest.deployment,
-            device=device,
-            spool=spool,
-            credentials=settings.credentials,
-        )
-        agent = Agent(
-            learner=learner,
-            encoder=BatchEncoder(bundle.manifest, device),
-            spool=spool,
-            uplink=uplink,
-            data=data,
-            held_out=held_out,
-            batch_size=batch_size,
-            schedule=settings.schedule,
-            checkpoint=state.checkpoint,
+    set_nice(config.care.nice)
+    config.broker.credentials().check(tls=config.broker.address.tls)  # before what takes long
+    bundle = open_bundle(config.bundle, trusted_key(config.signing.public_key))
+    with lock_state(config.state) as state, ExitStack() as stack:
+        device = _Device(
+            config,
+            bundle,
+            state,
+            stack=stack,
+            open_engine=open_engine or _open_engine,
             watch=watch,
         )
-        finished = _run(agent, uplink)
-        return Outcome(finished, uplink.status(), time.monotonic() - started)
+        finished = device.run()
+        return Outcome(finished, device.uplink.status(), time.monotonic() - started)
+
+
+class _Device:
+    """All parts of one device, made in the order in which they need each other."""
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        bundle: Bundle,
+        state: StateFolder,
+        *,
+        stack: ExitStack,
+        open_engine: OpenEngine,
+        watch: Watch,
+    ) -> None:
+        manifest = bundle.manifest
+        problems = Problems(lambda _kind, text: _log.warning("%s", text))
+        spool = stack.enter_context(closing(_open_spool(config, bundle, state)))
+        self._inputs = open_inputs(config, manifest, state, problems, stack)
+        checkpoints = Checkpoints(state.checkpoints, manifest.bundle_id)
+        learner, calibration = checkpoints.open(
+            partial(open_engine, bundle, config.training.threads)
+        )
+        batch_size = _prepare(learner, config, bundle, self._inputs)
+        self.uplink = _open_uplink(config, bundle, spool, problems)
+        turns = Turns()
+        help_ = CloudHelp(
+            self.uplink.ask,
+            config.prediction.ask_cloud_below,
+            config.prediction.deadline_s,
+            bits=lambda: self.uplink.bits,
+        )
+        predictor = Predictor(learner, manifest, turns, calibration=calibration, cloud=help_)
+        progress = Progress(learner.edge_step)
+        caretaker = Caretaker(_care_limits(config), problems)
+        checkpointing = Checkpointing(
+            learner,
+            turns,
+            checkpoints,
+            problems,
+            every_steps=config.checkpoint.every_steps,
+            every_s=config.checkpoint.every_s,
+        )
+        view = DeviceView(
+            config=config,
+            manifest=manifest,
+            progress=progress,
+            inputs=self._inputs,
+            predictor=predictor,
+            caretaker=caretaker,
+            checkpointing=checkpointing,
+            problems=problems,
+        )
+        self._telling = Telling(
+            view, self.uplink, problems, show=watch.show, status_file=status_path(config.state)
+        )
+        spooling = Spooling(BatchEncoder(manifest, config.device), spool, self.uplink, problems)
+        self._endpoint = open_endpoint(
+            config,
+            manifest,
+            self._inputs,
+            predicts=predictor,
+            status=self._telling.details,
+            problems=problems,
+        )
+        self._agent = Agent(
+            trainer=EdgeTrainer(learner, turns, spooling, progress),
+            held_out=_held_out(self._inputs, learner, turns, spooling, progress),
+            checkpointing=checkpointing,
+            predictor=predictor,
+            caretaker=caretaker,
+            passes=_passes(config, self._inputs, batch_size),
+            feed=_feed(config, self._inputs, learner, batch_size, problems),
+            spool=spool,
+            spooling=spooling,
+            schedule=Schedule(config.training.evaluate_every, config.training.drain_timeout_s),
+            stop_asked=watch.stop_asked,
+            report=self._telling.report,
+        )
+
+    def run(self) -> bool:
+        """Let everything run; return whether all is done."""
+        last: DeviceStatus.State = DeviceStatus.OFFLINE
+        try:
+            self.uplink.start()
+            if self._endpoint is not None:
+                self._endpoint.start()
+                self._telling.endpoint = self._endpoint.address
+                _log.info("the endpoint is at %s", self._endpoint.address)
+            self._inputs.start()
+            self._telling.started()
+            finished = self._agent.run()
+            if finished:
+                last = DeviceStatus.FINISHED
+            return finished
+        finally:
+            self._inputs.stop()
+            if self._endpoint is not None:
+                self._endpoint.stop()
+            self._telling.stopping(last)
+            self.uplink.stop(last)
 
 
 def _open_engine(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
@@ -111,36 +176,80 @@ def _open_engine(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learn
     return open_learner(bundle, threads=threads, checkpoint=checkpoint)
 
 
-def _source(text: str, bundle: Bundle) -> FolderSource:
-    return open_source(text, bundle.manifest.classes.names, bundle.manifest.input)
-
-
-def _check_enough(data: FolderSource, learner: Learner, batch_size: int) -> None:
-    largest = min(batch_size, len(data))
-    if not learner.can_train(largest):
+def _prepare(learner: Learner, config: EdgeConfig, bundle: Bundle, inputs: Inputs) -> int:
+    """Set and check what the configuration asks of the learner; return the batch size."""
+    if config.training.learning_rate is not None:
+        learner.learning_rate = config.training.learning_rate
+    batch_size = config.training.batch_size or bundle.manifest.engine.batch_size
+    check_batch_size(learner, batch_size)
+    data = inputs.data
+    if data is not None and not learner.can_train(min(batch_size, len(data))):
         raise ConfigError(
             f"{len(data)} images make no batch of {batch_size}, which this bundle's program takes: "
             "give more, or export with a smaller --batch-size, or --normalization group"
         )
+    return batch_size
 
 
-def _spool(settings: DeviceSettings, bundle: Bundle, state: StateFolder) -> closing[Spool]:
-    spool = Spool(
+def _open_spool(config: EdgeConfig, bundle: Bundle, state: StateFolder) -> Spool:
+    return Spool(
         state.spool,
         bundle_id=bundle.manifest.bundle_id,
-        device=settings.device,
-        max_bytes=settings.spool_bytes,
+        device=config.device,
+        limits=SpoolLimits(
+            max_bytes=int(config.spool.max_mib * _MIB),
+            max_age_s=int(config.spool.max_hours * 3600),
+            when_full=config.spool.when_full,
+        ),
     )
-    return closing(spool)
 
 
-def _run(agent: Agent, uplink: Uplink) -> bool:
-    last: DeviceStatus.State = DeviceStatus.OFFLINE
-    uplink.start()
-    try:
-        finished = agent.run()
-        if finished:
-            last = DeviceStatus.FINISHED
-        return finished
-    finally:
-        uplink.stop(last)
+def _open_uplink(config: EdgeConfig, bundle: Bundle, spool: Spool, problems: Problems) -> Uplink:
+    return Uplink(
+        config.broker.address,
+        deployment=bundle.manifest.deployment,
+        device=config.device,
+        spool=spool,
+        bundle_bits=bundle.manifest.features.bits,
+        limits=UplinkLimits(
+            bytes_per_s=config.uplink.kib_per_s * 1024,
+            bytes_per_day=int(config.uplink.mib_per_day * _MIB),
+            bits=config.uplink.bits,
+        ),
+        credentials=config.broker.credentials(),
+        problems=problems,
+    )
+
+
+def _care_limits(config: EdgeConfig) -> CareLimits:
+    return CareLimits(config.care.max_memory_mib * _MIB, config.care.max_temperature_c)
+
+
+def _held_out(
+    inputs: Inputs, learner: Learner, turns: Turns, spooling: Spooling, progress: Progress
+) -> HeldOut | None:
+    if not inputs.has_held_out:
+        return None
+    return HeldOut(inputs.held_out_images, learner, turns, spooling, progress)
+
+
+def _passes(config: EdgeConfig, inputs: Inputs, batch_size: int) -> Passes | None:
+    if inputs.data is None:
+        return None
+    training = config.training
+    return Passes(inputs.data, batch_size=batch_size, epochs=training.epochs, seed=training.seed)
+
+
+def _feed(
+    config: EdgeConfig, inputs: Inputs, learner: Learner, batch_size: int, problems: Problems
+) -> RehearsalFeed | None:
+    if inputs.memory is None:
+        return None
+    rehearsal = config.rehearsal
+    return RehearsalFeed(
+        inputs.memory,
+        Mix(batch_size, rehearsal.share, rehearsal.wait_s),
+        learner=learner,
+        info=inputs.manifest.input,
+        problems=problems,
+    )

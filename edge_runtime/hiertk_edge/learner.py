@@ -32,6 +32,10 @@ class StepResult:
         slots: SlotArray = self.logits.argmax(axis=1)
         return slots
 
+    def rows(self, start: int, stop: int) -> "StepResult":
+        """Return samples `start` to `stop`; the loss stays that of the whole batch."""
+        return StepResult(self.loss, self.features[start:stop], self.logits[start:stop])
+
 
 class Learner(Protocol):
     """The edge partition and its early exit, trained by an on-device engine.

@@ -1,14 +1,16 @@
-"""Predicting with the early exit alone, as a device does while its link is down."""
+"""Predicting image files with the early exit alone, as a device does while its link is down."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from hiertk_protocol.manifest import Manifest
 
-from hiertk_edge.images import Float32Array, preprocess, read_image
+from hiertk_edge.images import read_image, resize
 from hiertk_edge.learner import Learner
+from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration
+from hiertk_edge.prediction.predictor import Predictor
+from hiertk_edge.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -20,22 +22,17 @@ class Prediction:
 
 
 def predict(
-    learner: Learner, manifest: Manifest, images: Sequence[Path], *, top: int
+    learner: Learner,
+    manifest: Manifest,
+    images: Sequence[Path],
+    *,
+    top: int,
+    calibration: Calibration = NOT_CALIBRATED,
 ) -> list[Prediction]:
     """Predict image by image. Raises ConfigError for one that cannot be read."""
-    names = manifest.classes.names
+    predictor = Predictor(learner, manifest, Turns(), calibration=calibration)
     predictions = []
     for path in images:
-        pixels = preprocess(read_image(path), manifest.input)[None]
-        logits = learner.evaluate(pixels, np.zeros(1, np.int64)).logits[0, : len(names)]
-        probabilities = _softmax(logits)
-        best = np.argsort(-probabilities, kind="stable")[:top].tolist()
-        classes = tuple((names[slot], float(probabilities[slot])) for slot in best)
-        predictions.append(Prediction(path, classes))
+        answer = predictor.predict(resize(read_image(path), manifest.input))
+        predictions.append(Prediction(path, answer.scores.classes[:top]))
     return predictions
-
-
-def _softmax(logits: Float32Array) -> Float32Array:
-    raised: Float32Array = np.exp(logits - logits.max())
-    raised /= raised.sum()
-    return raised

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
-from hiertk_edge.device import Outcome
+from hiertk_edge.watch import Outcome
 
 Line = Callable[[DeviceStatus], str]
 
@@ -84,6 +84,7 @@ def outcome_json(outcome: Outcome) -> str:
 def _fields(status: DeviceStatus) -> dict[str, object]:
     fields = {field.name: getattr(status, field.name) for field in status.DESCRIPTOR.fields}
     fields["state"] = DeviceStatus.State.Name(status.state)
+    fields["problems"] = list(status.problems)
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in fields.items()

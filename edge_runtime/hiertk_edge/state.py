@@ -1,4 +1,4 @@
-"""The state folder of one device and bundle: spool, checkpoint, and a lock."""
+"""The state folder of one device and bundle: what must survive the process, and a lock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ class StateFolder:
         return self.path / "spool.sqlite"
 
     @property
-    def checkpoint(self) -> Path:
-        return self.path / "checkpoint"
+    def rehearsal(self) -> Path:
+        return self.path / "memory.sqlite"
 
-    def newest_checkpoint(self) -> Path | None:
-        """Return the checkpoint if there is one."""
-        return self.checkpoint if self.checkpoint.exists() else None
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
 
 @contextmanager

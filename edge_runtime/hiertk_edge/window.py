@@ -19,6 +19,7 @@ class SendWindow:
 
     def __init__(self, limits: WindowLimits) -> None:
         self._limits = limits
+        self._most_messages = limits.messages
         self._sizes: dict[int, int] = {}
         self._timeout_s = limits.first_timeout_s
         self._since = 0.0
@@ -32,12 +33,20 @@ class SendWindow:
     @property
     def is_full(self) -> bool:
         """Whether even an empty message has no room."""
-        return len(self._sizes) >= self._limits.messages or self._bytes >= self._limits.bytes
+        return len(self._sizes) >= self._most_messages or self._bytes >= self._limits.bytes
+
+    def take_at_most(self, messages: int) -> None:
+        """Hold fewer messages than the limits say, if the broker takes fewer."""
+        self._most_messages = max(1, min(messages, self._limits.messages))
 
     @property
     def deadline(self) -> float | None:
         """When to send again unless something is acknowledged before; None if nothing is sent."""
         return self._since + self._timeout_s if self._sizes else None
+
+    def waited_s(self, now: float) -> float:
+        """Return the seconds since the newest ack, or since the first message; 0 if none is out."""
+        return now - self._since if self._sizes else 0.0
 
     def has_room(self, size: int) -> bool:
         """Return whether a message of `size` bytes may be sent; one may always be on its way."""
@@ -52,12 +61,13 @@ class SendWindow:
         self._sizes[seq] = size
         self._sent_through = max(self._sent_through, seq)
 
-    def acknowledged(self, through: int, others: Collection[int], now: float) -> None:
-        """Forget what is settled; what is left gets its full time again."""
-        for seq in [seq for seq in self._sizes if seq <= through or seq in others]:
-            del self._sizes[seq]
+    def acknowledged(self, through: int, others: Collection[int], now: float) -> int:
+        """Forget what is settled, and return its bytes; what is left gets its full time again."""
+        settled = [seq for seq in self._sizes if seq <= through or seq in others]
+        size = sum(self._sizes.pop(seq) for seq in settled)
         self._since = now
         self._timeout_s = self._limits.first_timeout_s
+        return size
 
     @property
     def can_be_patient(self) -> bool:

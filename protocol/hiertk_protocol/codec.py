@@ -16,6 +16,7 @@ last one alone. The packed bytes become one zstd frame of level 1 that states it
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,10 @@ class Quantized:
     def rows(self, start: int, stop: int) -> "Quantized":
         """Return samples `start` to `stop`, with the same scales."""
         return Quantized(self.bits, self.values[start:stop], self.scales, self.zero_points)
+
+    def take(self, indexes: Sequence[int]) -> "Quantized":
+        """Return the samples of these indexes, in their order, with the same scales."""
+        return Quantized(self.bits, self.values[list(indexes)], self.scales, self.zero_points)
 
 
 def quantize(features: Float32Array, bits: int) -> Quantized:

@@ -8,7 +8,6 @@ from typing import Any
 from hiertk_protocol.errors import ConfigError
 
 _MAX_PEM_BYTES = 1 << 20
-_MAX_PASSWORD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -70,21 +69,6 @@ class _ClosingSocket(ssl.SSLSocket):
         except OSError:
             self.close()
             raise
-
-
-def read_password(path: Path) -> str:
-    """Return the first line of a password file. Raises ConfigError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_PASSWORD_BYTES + 1)
-        lines = data.decode().splitlines()
-    except OSError as error:
-        raise ConfigError(f"password file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"password file {path}: not UTF-8 text") from error
-    if len(data) > _MAX_PASSWORD_BYTES or len(lines) != 1 or not lines[0]:
-        raise ConfigError(f"password file {path}: want one line, the password, and nothing else")
-    return lines[0]
 
 
 def _bounded(path: Path | None, what: str) -> str | None:

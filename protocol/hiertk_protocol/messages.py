@@ -65,7 +65,7 @@ class FeatureContract:
         Raises ProtocolError: there is nothing that an ack could name.
         """
         message = FeatureBatch()
-        _parse(message, payload, "feature batch")
+        parse_into(message, payload, "feature batch")
         if not 0 < message.seq <= _LARGEST_COUNT or not is_device_name(message.device):
             raise ProtocolError("feature batch: no usable device and sequence number")
         return message
@@ -122,14 +122,14 @@ class FeatureContract:
 def parse_ack(payload: bytes) -> Ack:
     """Parse an ack. Raises ProtocolError."""
     message = Ack()
-    _parse(message, payload, "ack", _MAX_ACK_BYTES)
+    parse_into(message, payload, "ack", _MAX_ACK_BYTES)
     return message
 
 
 def parse_device_status(payload: bytes) -> DeviceStatus:
     """Parse a device's status. Raises ProtocolError."""
     message = DeviceStatus()
-    _parse(message, payload, "device status", _MAX_STATUS_BYTES)
+    parse_into(message, payload, "device status", _MAX_STATUS_BYTES)
     if message.state not in DeviceStatus.State.values():
         raise ProtocolError(f"device status: state {message.state} is unknown")
     return message
@@ -138,13 +138,14 @@ def parse_device_status(payload: bytes) -> DeviceStatus:
 def parse_model_status(payload: bytes) -> ModelStatus:
     """Parse the cloud's status. Raises ProtocolError."""
     message = ModelStatus()
-    _parse(message, payload, "model status", _MAX_STATUS_BYTES)
+    parse_into(message, payload, "model status", _MAX_STATUS_BYTES)
     if message.state not in ModelStatus.State.values():
         raise ProtocolError(f"model status: state {message.state} is unknown")
     return message
 
 
-def _parse(message: Message, payload: bytes, what: str, limit: int = 16 << 20) -> None:
+def parse_into(message: Message, payload: bytes, what: str, limit: int = 16 << 20) -> None:
+    """Parse bytes of up to `limit`, naming `what` they were to be. Raises ProtocolError."""
     if len(payload) > limit:
         raise ProtocolError(f"{what}: {len(payload)} bytes, more than {limit}")
     try:

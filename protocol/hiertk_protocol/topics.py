@@ -42,6 +42,12 @@ class Topics:
     def ack(self, device: str) -> str:
         return f"{self.root}/{device}/down/ack"
 
+    def predict(self, device: str) -> str:
+        return f"{self.root}/{device}/up/predict"
+
+    def predict_reply(self, device: str) -> str:
+        return f"{self.root}/{device}/down/predict"
+
     @property
     def class_map(self) -> str:
         return f"{self.root}/down/classes"

@@ -95,6 +95,10 @@ def test_it_shows_what_the_view_says(client: httpx2.Client) -> None:
         "refused_total": 2,
         "duplicates_total": 5,
         "dropped_total": 6,
+        "predictions_answered_total": 0,
+        "predictions_refused_total": 0,
+        "predictions_unusable_total": 0,
+        "prediction_wait_ms": None,
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 from hiertk_cloud.cli import app
 from hiertk_cloud.config import load_config
-from hiertk_cloud.installation import Installation
+from hiertk_cloud.installation import installation
 from pages import broken_links, shell_commands
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "cloud-service.md"
@@ -33,7 +33,7 @@ def test_a_command_takes_the_options_that_it_shows(words: list[str]) -> None:
 
 
 def test_what_is_put_in_place_is_where_it_says(tmp_path: Path) -> None:
-    deeds = Installation(tmp_path, Path("/opt/hiertk/bin/hiertk-cloud")).install()
+    deeds = installation(tmp_path, Path("/opt/hiertk/bin/hiertk-cloud")).install()
     table = re.findall(r"^\| `(/[^`]+)` \|", PAGE.read_text(), re.MULTILINE)
     assert [f"/{deed.path.relative_to(tmp_path)}" for deed in deeds] == [
         path.rstrip("/") for path in table

@@ -1,13 +1,13 @@
 """The configuration: three sources in their order, every error at once and where it came from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hiertk_cloud.config import CloudConfig, load_config
+from hiertk_cloud import config as config_module
+from hiertk_cloud.config import PROGRAM, CloudConfig, load_config
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.host import config_sources
-from hiertk_protocol.host.secret_files import MAX_SECRET_BYTES, read_secret
 
 NEEDED = 'bundle = "/srv/bundle"\nstate = "/var/lib/x"\n[broker]\nurl = "mqtts://broker.local"\n'
 SECRET = "hunter2-not-to-be-shown"
@@ -15,7 +15,8 @@ SECRET = "hunter2-not-to-be-shown"
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(config_sources, "DEFAULT_FILE", tmp_path / "default.toml")
+    here = replace(PROGRAM, default_file=tmp_path / "default.toml")
+    monkeypatch.setattr(config_module, "PROGRAM", here)
     for name in ("STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -69,8 +70,8 @@ def test_no_file_is_needed_where_the_other_sources_say_enough(
     assert config.bundle == Path("bundle")
 
 
-def test_the_default_file_is_read_if_it_is_there() -> None:
-    config_sources.DEFAULT_FILE.write_text(NEEDED)
+def test_the_default_file_is_read_if_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text(NEEDED)
     assert load_config().bundle == Path("/srv/bundle")
 
 
@@ -104,8 +105,8 @@ def test_every_problem_is_told_at_once_with_the_place_it_came_from(
         ('password_file = "p"', "username and password_file should be set together"),
         ('username = ""', "broker.username"),
         ("[api]\nlisten = '0.0.0.0:80'", "token_file should be set: 0.0.0.0 can be reached"),
-        ("[api]\nlisten = 'localhost'", "listen should be"),
-        ("[api]\nlisten = '[::1]:99999'", "listen should be"),
+        ("[api]\nlisten = 'localhost'", "api.listen: should be"),
+        ("[api]\nlisten = '[::1]:99999'", "api.listen: should be"),
         ("[limits]\nlog_share = 0", "limits.log_share: should be greater than 0"),
         ("[limits]\nbytes_per_s = inf", "limits.bytes_per_s: should be a finite number"),
         ("[signing]\npublic_key = ''", "signing.public_key: should name a file or folder"),
@@ -215,49 +216,3 @@ def test_a_configuration_cannot_be_changed(file: Path) -> None:
     config = load_config(file)
     with pytest.raises(ValueError, match="frozen"):
         config.broker = CloudConfig.model_fields["broker"].default  # type: ignore[misc]
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    path = tmp_path / "secret"
-    path.write_text(f"{SECRET}\n")
-    path.chmod(0o600)
-    return path
-
-
-def test_a_secret_is_the_only_line_of_its_file(secret: Path) -> None:
-    assert read_secret(secret) == SECRET
-
-
-def test_a_secret_that_others_can_read_is_refused_unless_systemd_loaded_it(
-    secret: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secret.chmod(0o640)
-    with pytest.raises(ConfigError, match=r"others can read it \(mode 640\): chmod 600"):
-        read_secret(secret)
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(secret.parent))
-    assert read_secret(secret) == SECRET
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "0 lines"),
-        (b" \n", "an empty one"),
-        (SECRET.encode() + b"\nmore\n", "2 lines"),
-        (SECRET.encode() + b"\xff", "not UTF-8"),
-        (SECRET.encode() * MAX_SECRET_BYTES, "more than 4096 bytes"),
-        (None, "No such file"),
-    ],
-)
-def test_a_file_that_holds_no_secret_is_a_line_that_tells_nothing_of_it(
-    secret: Path, content: bytes | None, told: str
-) -> None:
-    if content is None:
-        secret.unlink()
-    else:
-        secret.write_bytes(content)
-    with pytest.raises(ConfigError, match=told) as caught:
-        read_secret(secret)
-    assert SECRET not in str(caught.value)
-    assert not isinstance(caught.value.__cause__, ValueError)

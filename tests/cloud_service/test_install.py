@@ -13,13 +13,18 @@ import typer
 from hiertk_cloud.cli import app
 from hiertk_cloud.commands.install import install
 from hiertk_cloud.config import load_config
-from hiertk_cloud.installation import UNIT, find_program, shipped
+from hiertk_cloud.installation import UNIT
 from hiertk_protocol import errors
-from hiertk_protocol.host.config_sources import keys_of
+from hiertk_protocol.host.configuration import keys_of
+from hiertk_protocol.host.installation import shipped as shipped_by
 from typer.testing import CliRunner
 
 PROGRAM = "/opt/hiertk/bin/hiertk-cloud"
 MOST_EXPOSURE = 15  # tenths of the score
+
+
+def shipped(name: str) -> str:
+    return shipped_by("hiertk_cloud", name)
 
 
 def run_install(root: Path, *arguments: str, program: str = PROGRAM) -> str:
@@ -100,24 +105,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_a_wrong_option_is_one_line(option: str, value: str, tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigError, match=option):
         run_install(tmp_path, option, value)
-
-
-def test_a_program_that_the_service_could_not_see_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for folder in ("home/me/venv/bin", "opt/hiertk/bin"):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "hiertk-cloud").touch()
-    monkeypatch.setattr("hiertk_cloud.installation._HIDDEN", (str(tmp_path / "home"),))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "home/me/venv/bin/python"))
-    with pytest.raises(errors.ConfigError, match="the service cannot see"):
-        find_program(Path("/"))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "opt/hiertk/bin/python"))
-    assert find_program(Path("/")) == tmp_path / "opt/hiertk/bin/hiertk-cloud"
-    assert find_program(tmp_path) == Path(PROGRAM)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(errors.ConfigError, match="is missing"):
-        find_program(Path("/"))
 
 
 def test_the_shipped_configuration_has_every_key_with_its_default(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_changing_the_kind_ends_the_other(operator: Operator) -> None:
     operator("provision", "pi-1", "--certificate")
     assert (operator.broker / "passwords").read_text() == ""
     assert sorted(path.name for path in operator.device("pi-1").iterdir()) == [
-        *("ca.pem", "device.env", "device.key", "device.pem")
+        *("broker.toml", "ca.pem", "device.key", "device.pem")
     ]
 
 

@@ -4,16 +4,18 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from edge_configs import NO_BROKER, changed, edge_config
 from edge_parts import DEVICE, make_manifest, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
-from hiertk_edge.agent import Schedule, Watch
-from hiertk_edge.device import DeviceSettings, Outcome, run_device
+from hiertk_edge.checkpoints import CheckpointRecord, Checkpoints
+from hiertk_edge.config import EdgeConfig
+from hiertk_edge.device import run_device
 from hiertk_edge.spool import Spool
+from hiertk_edge.watch import Outcome, Watch
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ConfigError, ProtocolError, TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch
@@ -23,41 +25,37 @@ from numpy_learner import NumpyLearner, open_numpy_learner
 from tiny_cloud import TinyCloud
 
 MANIFEST = make_manifest()
-NO_BROKER = "mqtt://127.0.0.1:9"
 SCRIPT = Path(__file__).with_name("run_numpy_device.py")
 
 
 @pytest.fixture
-def offline(tmp_path: Path) -> DeviceSettings:
+def offline(tmp_path: Path) -> EdgeConfig:
     """A device with 12 training batches of 4 and no broker."""
-    return DeviceSettings(
-        bundle=write_bundle(tmp_path / "bundle"),
-        broker=NO_BROKER,
-        device=DEVICE,
+    return edge_config(
+        write_bundle(tmp_path / "bundle"),
+        tmp_path / "state",
         data=f"folder:{write_images(tmp_path / 'data', 16)}",
-        state=tmp_path / "state",
         held_out=f"folder:{write_images(tmp_path / 'held-out', 3, seed=9)}",
-        schedule=Schedule(drain_timeout_s=0),
+        training={"drain_timeout_s": 0},
+        checkpoint={"every_s": 0},
     )
 
 
 @pytest.fixture
-def online(offline: DeviceSettings, mosquitto: MosquittoBroker) -> DeviceSettings:
-    return replace(
-        offline, broker=mosquitto.url, schedule=replace(offline.schedule, drain_timeout_s=20)
-    )
+def online(offline: EdgeConfig, mosquitto: MosquittoBroker) -> EdgeConfig:
+    return changed(offline, broker={"url": mosquitto.url}, training={"drain_timeout_s": 20})
 
 
-def run(settings: DeviceSettings, watch: Watch | None = None) -> Outcome:
+def run(settings: EdgeConfig, watch: Watch | None = None) -> Outcome:
     return run_device(settings, watch or Watch(), open_engine=open_numpy_learner)
 
 
-def run_offline(settings: DeviceSettings) -> None:
+def run_offline(settings: EdgeConfig) -> None:
     with pytest.raises(TransportError, match="run the same command again"):
         run(settings)
 
 
-def spooled(settings: DeviceSettings) -> list[FeatureBatch]:
+def spooled(settings: EdgeConfig) -> list[FeatureBatch]:
     spool = Spool(settings.state / "spool.sqlite", bundle_id=MANIFEST.bundle_id, device=DEVICE)
     messages = []
     seq = 0
@@ -68,12 +66,18 @@ def spooled(settings: DeviceSettings) -> list[FeatureBatch]:
     return messages
 
 
+def checkpoint_of(config: EdgeConfig) -> CheckpointRecord:
+    checkpoint = Checkpoints(config.state / "checkpoints", MANIFEST.bundle_id).newest()
+    assert checkpoint is not None
+    return checkpoint.record
+
+
 def training(messages: list[FeatureBatch]) -> list[FeatureBatch]:
     return [message for message in messages if message.purpose == FeatureBatch.TRAIN]
 
 
-def test_it_trains_sends_and_finishes(online: DeviceSettings, mosquitto: MosquittoBroker) -> None:
-    online = replace(online, schedule=replace(online.schedule, epochs=8))
+def test_it_trains_sends_and_finishes(online: EdgeConfig, mosquitto: MosquittoBroker) -> None:
+    online = changed(online, training={"epochs": 8})
     contract = FeatureContract(MANIFEST)
     with TinyCloud(mosquitto.url, MANIFEST.deployment, DEVICE) as cloud:
         outcome = run(online)
@@ -92,7 +96,7 @@ def test_it_trains_sends_and_finishes(online: DeviceSettings, mosquitto: Mosquit
     assert states[-1] == DeviceStatus.FINISHED
 
 
-def test_every_image_is_sent_once_with_its_label(offline: DeviceSettings) -> None:
+def test_every_image_is_sent_once_with_its_label(offline: EdgeConfig) -> None:
     run_offline(offline)
     batches = training(spooled(offline))
     assert Counter(slot for batch in batches for slot in batch.labels) == {0: 16, 1: 16, 2: 16}
@@ -100,7 +104,7 @@ def test_every_image_is_sent_once_with_its_label(offline: DeviceSettings) -> Non
 
 
 def test_training_needs_no_broker_and_a_later_run_sends_what_is_left(
-    offline: DeviceSettings, online: DeviceSettings, mosquitto: MosquittoBroker
+    offline: EdgeConfig, online: EdgeConfig, mosquitto: MosquittoBroker
 ) -> None:
     run_offline(offline)
     with TinyCloud(mosquitto.url, MANIFEST.deployment, DEVICE) as cloud:
@@ -111,13 +115,12 @@ def test_training_needs_no_broker_and_a_later_run_sends_what_is_left(
         assert run(online).status.sent_total == 0, "a third run has nothing to do"
 
 
-def test_more_epochs_go_on_from_the_checkpoint(offline: DeviceSettings) -> None:
+def test_more_epochs_go_on_from_the_checkpoint(offline: EdgeConfig) -> None:
     run_offline(offline)
-    run_offline(replace(offline, schedule=replace(offline.schedule, epochs=2)))
+    run_offline(changed(offline, training={"epochs": 2}))
     batches = training(spooled(offline))
     assert [batch.edge_step for batch in batches] == list(range(24))
-    learner = NumpyLearner(MANIFEST, offline.state / "checkpoint")
-    assert learner.edge_step == 24
+    assert checkpoint_of(offline).edge_step == 24
 
 
 class FixedLearner(NumpyLearner):
@@ -136,11 +139,10 @@ def open_fixed_learner(bundle: Bundle, _threads: int, checkpoint: Path | None) -
 
 
 def test_a_batch_that_the_program_cannot_train_on_is_left_out_and_told_of_once(
-    offline: DeviceSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    offline: EdgeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = write_images(tmp_path / "more", 17)  # 51 images: 12 batches and 3 images
-    schedule = replace(offline.schedule, epochs=2)
-    settings = replace(offline, data=f"folder:{data}", schedule=schedule)
+    settings = changed(offline, data=f"folder:{data}", training={"epochs": 2})
     with caplog.at_level(logging.WARNING), pytest.raises(TransportError):
         run_device(settings, Watch(), open_engine=open_fixed_learner)
     batches = training(spooled(settings))
@@ -154,23 +156,23 @@ def test_a_batch_that_the_program_cannot_train_on_is_left_out_and_told_of_once(
 
 
 def test_another_batch_size_than_the_programs_is_refused_at_the_start(
-    offline: DeviceSettings,
+    offline: EdgeConfig,
 ) -> None:
-    settings = replace(offline, batch_size=8)
+    settings = changed(offline, training={"batch_size": 8})
     with pytest.raises(ConfigError, match="--batch-size 8: this bundle's program takes 4 images"):
         run_device(settings, Watch(), open_engine=open_fixed_learner)
     assert spooled(settings) == []
 
 
 def test_too_few_images_for_the_program_are_refused_at_the_start(
-    offline: DeviceSettings, tmp_path: Path
+    offline: EdgeConfig, tmp_path: Path
 ) -> None:
-    settings = replace(offline, data=f"folder:{write_images(tmp_path / 'few', 1)}")
+    settings = changed(offline, data=f"folder:{write_images(tmp_path / 'few', 1)}")
     with pytest.raises(ConfigError, match="3 images make no batch of 4"):
         run_device(settings, Watch(), open_engine=open_fixed_learner)
 
 
-def test_the_devices_own_learning_rate_is_used(offline: DeviceSettings) -> None:
+def test_the_devices_own_learning_rate_is_used(offline: EdgeConfig) -> None:
     opened = []
 
     def open_engine(bundle: Bundle, _threads: int, checkpoint: Path | None) -> NumpyLearner:
@@ -178,12 +180,14 @@ def test_the_devices_own_learning_rate_is_used(offline: DeviceSettings) -> None:
         return opened[0]
 
     with pytest.raises(TransportError):
-        run_device(replace(offline, learning_rate=0.125), Watch(), open_engine=open_engine)
+        run_device(
+            changed(offline, training={"learning_rate": 0.125}), Watch(), open_engine=open_engine
+        )
     assert [learner.learning_rate for learner in opened] == [0.125]
 
 
 def test_an_interrupted_run_resumes_to_the_very_same_training(
-    offline: DeviceSettings, tmp_path: Path
+    offline: EdgeConfig, tmp_path: Path
 ) -> None:
     asked = [False]
 
@@ -194,15 +198,15 @@ def test_an_interrupted_run_resumes_to_the_very_same_training(
     assert not outcome.finished
     assert len(spooled(offline)) == 5
     run_offline(offline)
-    whole = replace(offline, state=tmp_path / "whole")
+    whole = changed(offline, state=tmp_path / "whole")
     run_offline(whole)
     for resumed, straight in zip(spooled(offline), spooled(whole), strict=True):
         resumed.epoch = straight.epoch
         assert resumed == straight
 
 
-def test_held_out_features_are_a_round_of_one_edge_step(offline: DeviceSettings) -> None:
-    run_offline(replace(offline, schedule=replace(offline.schedule, evaluate_every=5)))
+def test_held_out_features_are_a_round_of_one_edge_step(offline: EdgeConfig) -> None:
+    run_offline(changed(offline, training={"evaluate_every": 5}))
     held_out = [m for m in spooled(offline) if m.purpose == FeatureBatch.HELD_OUT]
     assert [message.edge_step for message in held_out] == [5] * 3 + [10] * 3 + [12] * 3
     for start in (0, 3, 6):
@@ -211,28 +215,26 @@ def test_held_out_features_are_a_round_of_one_edge_step(offline: DeviceSettings)
 
 
 def test_large_batches_become_several_messages(
-    online: DeviceSettings, mosquitto: MosquittoBroker
+    online: EdgeConfig, mosquitto: MosquittoBroker
 ) -> None:
-    online = replace(online, batch_size=24, held_out=None)
+    online = changed(online, held_out=None, training={"batch_size": 24})
     cloud_settings = (mosquitto.url, MANIFEST.deployment, DEVICE)
     with TinyCloud(*cloud_settings, max_message_bytes=700) as cloud:
         # The first batches may be made before the cloud's limit is known; then they are dropped.
-        outcome = run(replace(online, schedule=replace(online.schedule, epochs=40)))
+        outcome = run(changed(online, training={"epochs": 40}))
         assert outcome.finished
     assert max(batch.ByteSize() for batch in cloud.batches.values()) <= 700
     last = cloud.batches[max(cloud.batches)]
     assert len(last.labels) < 24
 
 
-def test_a_kill_9_sends_no_batch_twice_and_skips_none(
-    offline: DeviceSettings, tmp_path: Path
-) -> None:
+def test_a_kill_9_sends_no_batch_twice_and_skips_none(offline: EdgeConfig, tmp_path: Path) -> None:
     data = f"folder:{write_images(tmp_path / 'much', 100)}"
-    settings = replace(offline, held_out=None, data=data)
+    settings = changed(offline, held_out=None, data=data)
     command = [
         sys.executable,
         str(SCRIPT),
-        *(str(settings.bundle), NO_BROKER, settings.data, str(settings.state)),
+        *(str(settings.bundle), NO_BROKER, data, str(settings.state)),
     ]
     for steps in (6, 9):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as device:
@@ -242,7 +244,7 @@ def test_a_kill_9_sends_no_batch_twice_and_skips_none(
             os.kill(device.pid, signal.SIGKILL)
     assert 13 <= len(spooled(settings)) < 75, "killed in the midst of it"
     run_offline(settings)
-    whole = replace(settings, state=tmp_path / "whole")
+    whole = changed(settings, state=tmp_path / "whole")
     run_offline(whole)
     sent, wanted = spooled(settings), spooled(whole)
     assert [m.seq for m in sent] == list(range(1, 76))
@@ -252,7 +254,7 @@ def test_a_kill_9_sends_no_batch_twice_and_skips_none(
 
 
 def test_unreadable_images_are_in_the_status_and_training_goes_on(
-    offline: DeviceSettings, tmp_path: Path
+    offline: EdgeConfig, tmp_path: Path
 ) -> None:
     for number in range(4):
         (tmp_path / "data/red" / f"bad{number}.png").write_bytes(b"bad")
@@ -263,44 +265,42 @@ def test_unreadable_images_are_in_the_status_and_training_goes_on(
     assert sum(len(batch.labels) for batch in training(spooled(offline))) == 48
 
 
-def test_a_diverged_network_stops_and_leaves_the_good_checkpoint(offline: DeviceSettings) -> None:
+def test_a_diverged_network_stops_and_leaves_the_good_checkpoint(offline: EdgeConfig) -> None:
     run_offline(offline)
-    good = (offline.state / "checkpoint").read_bytes()
+    good = checkpoint_of(offline)
 
     def open_diverging(bundle: Bundle, _threads: int, checkpoint: Path | None) -> NumpyLearner:
         return NumpyLearner(bundle.manifest, checkpoint, learning_rate=np.inf)
 
-    schedule = replace(offline.schedule, epochs=2, checkpoint_every=1)
+    config = changed(offline, training={"epochs": 2}, checkpoint={"every_steps": 1})
     with np.errstate(all="ignore"), pytest.raises(ProtocolError, match="diverged"):
-        run_device(replace(offline, schedule=schedule), Watch(), open_engine=open_diverging)
-    assert (offline.state / "checkpoint").read_bytes() == good
+        run_device(config, Watch(), open_engine=open_diverging)
+    assert checkpoint_of(offline) == good
 
 
 def test_other_data_begins_a_new_pass_with_what_was_learned(
-    offline: DeviceSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    offline: EdgeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_offline(offline)
     other = f"folder:{write_images(tmp_path / 'more', 8)}"
     with caplog.at_level(logging.WARNING):
-        run_offline(replace(offline, data=other))
+        run_offline(changed(offline, data=other))
     assert "begins a new pass" in caplog.text
     assert [m.edge_step for m in training(spooled(offline))] == list(range(18))
 
 
-def test_a_state_folder_of_another_bundle_is_refused(
-    offline: DeviceSettings, tmp_path: Path
-) -> None:
+def test_a_state_folder_of_another_bundle_is_refused(offline: EdgeConfig, tmp_path: Path) -> None:
     run_offline(offline)
     other = write_bundle(tmp_path / "other", make_manifest(split=2))
     with pytest.raises(ConfigError, match=r"belongs to bundle .*another --state"):
-        run(replace(offline, bundle=other))
+        run(changed(offline, bundle=other))
 
 
-def test_a_full_spool_does_not_stop_training(offline: DeviceSettings) -> None:
+def test_a_full_spool_does_not_stop_training(offline: EdgeConfig) -> None:
     seen: list[DeviceStatus] = []
     with pytest.raises(TransportError):
         run_device(
-            replace(offline, spool_bytes=2000),
+            changed(offline, spool={"max_mib": 2000 / (1 << 20)}),
             Watch(show=seen.append),
             open_engine=open_numpy_learner,
         )

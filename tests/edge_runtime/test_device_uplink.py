@@ -10,7 +10,6 @@ from hiertk.brokers import Broker, MosquittoBroker
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_edge.uplink import Uplink, UplinkLimits
 from hiertk_edge.window import WindowLimits
-from hiertk_protocol.errors import StorageError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, Refusal
 from hiertk_protocol.mqtt import parse_broker
 from hiertk_protocol.topics import Topics
@@ -186,7 +185,7 @@ def test_a_message_too_large_for_the_cloud_is_dropped_and_the_rest_arrives(
         assert sorted(cloud.batches) == [1, 3]
         assert uplink.status().dropped_total == 1
         assert uplink.max_message_bytes == 1000
-    assert "the cloud takes up to 1000" in caplog.text
+    assert "the link takes up to 1000" in caplog.text
 
 
 def test_refused_messages_are_counted_and_each_reason_is_told_once(
@@ -261,6 +260,19 @@ def test_the_status_is_retained_and_says_what_spool_and_uplink_count(
     assert (last.samples_total, last.spooled_total, last.sent_total) == (6, 3, 3)
 
 
+def test_no_status_is_published_before_the_trainer_has_one(
+    mosquitto: MosquittoBroker, spool: Spool
+) -> None:
+    with cloud_at(mosquitto) as cloud, uplink_of(spool, mosquitto) as uplink:
+        put(spool, 1)
+        assert spool.wait_empty(10)
+        time.sleep(0.5)
+        assert not cloud.statuses
+        uplink.report(DeviceStatus(state=DeviceStatus.TRAINING))
+        wait_until(lambda: bool(cloud.statuses))
+        assert cloud.statuses[0].state == DeviceStatus.TRAINING
+
+
 def test_an_unchanged_status_is_not_published_again(
     mosquitto: MosquittoBroker, spool: Spool
 ) -> None:
@@ -284,18 +296,17 @@ def test_an_unreachable_broker_is_one_warning(
     assert caplog.text.count("training goes on, 2 messages wait") == 1
 
 
-def test_a_failing_disk_ends_the_uplink_and_is_told(
-    mosquitto: MosquittoBroker, spool: Spool
+def test_a_spool_that_cannot_be_read_is_told_once_and_read_again(
+    mosquitto: MosquittoBroker, spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cloud_at(mosquitto):
-        uplink = Uplink(
-            parse_broker(mosquitto.url), deployment=DEPLOYMENT, device=DEVICE, spool=spool
-        )
-        uplink.start()
+    with cloud_at(mosquitto), uplink_of(spool, mosquitto) as uplink:
         wait_until(lambda: uplink.cloud_is_online)
-        spool._database.execute("DROP TABLE batches")
+        put(spool, 3)
+        spool._database.execute("ALTER TABLE batches RENAME TO elsewhere")
         uplink.report(DeviceStatus())
-        wait_until(lambda: uplink._failure is not None)
-        with pytest.raises(StorageError, match="no such table"):
-            uplink.check()
-        uplink.stop(DeviceStatus.OFFLINE)
+        wait_until(lambda: "no such table" in caplog.text)
+        wait_until(lambda: any("no such table" in line for line in uplink.status().problems))
+        spool._database.execute("ALTER TABLE elsewhere RENAME TO batches")
+        assert spool.wait_empty(10)
+        wait_until(lambda: "can be read again" in caplog.text)
+    assert caplog.text.count("no such table") == 1

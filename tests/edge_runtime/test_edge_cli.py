@@ -11,6 +11,7 @@ import pytest
 from edge_parts import DEVICE, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
 from hiertk.data import load, write_image_folder
+from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.bundle import Bundle, open_bundle
 from hiertk_protocol.profile_file import read_edge_profile
@@ -92,7 +93,9 @@ def test_every_command_takes_any_backends_bundle_without_a_flag(
     trained = edge(*command, *options, folder=tmp_path)
     assert trained.returncode == 9, trained.stderr
     state = tmp_path / f"hiertk-edge-{DEVICE}"
-    learner = open_learner(bundle, checkpoint=state / "checkpoint")
+    learner, _ = Checkpoints(state / "checkpoints", bundle.manifest.bundle_id).open(
+        lambda checkpoint: open_learner(bundle, checkpoint=checkpoint)
+    )
     assert learner.edge_step == (3 if learner.can_train(3) else 2)
     assert ("left out" in trained.stderr) == (not learner.can_train(3))
 
@@ -132,7 +135,7 @@ def test_a_signal_ends_it_after_the_step_with_a_checkpoint(
     assert device.returncode == code
     assert not summary(rest)["finished"]
     state = tmp_path / f"hiertk-edge-{DEVICE}"
-    assert (state / "checkpoint").exists()
+    assert list((state / "checkpoints").iterdir())
 
 
 def test_a_timeout_of_draining_says_to_run_it_again(tmp_path: Path, exported: Path) -> None:
@@ -146,9 +149,12 @@ def test_a_timeout_of_draining_says_to_run_it_again(tmp_path: Path, exported: Pa
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        ({"--broker": "http://x"}, 3, "ConfigError: broker 'http://x' is not an MQTT address"),
-        ({"--device": "Pi 1"}, 3, "ConfigError: device name 'Pi 1' is not usable"),
-        ({"--data": "data"}, 3, "ConfigError: data 'data': write folder:PATH"),
+        ({"--broker": "http://x"}, 3, "line: broker.url: broker 'http://x' is not an MQTT address"),
+        ({"--device": "Pi 1"}, 3, "line: device: device name 'Pi 1' is not usable"),
+        ({"--data": "data"}, 3, "line: data: should be folder:PATH or csv:PATH"),
+        ({"--stream": "data"}, 3, "line: streams: should be watch:PATH or camera:"),
+        ({"--endpoint": "0.0.0.0:1"}, 3, "line: endpoint.listen: 0.0.0.0 can be reached"),
+        ({"--config": "none.toml"}, 3, "ConfigError: none.toml: No such file"),
         ({"--held-out": "folder:none"}, 3, "ConfigError: none: No such file"),
         ({"--bundle": "none"}, 7, "BundleError: none is neither"),
         ({"--batch-size": "1"}, 2, "Invalid value for '--batch-size'"),
@@ -171,6 +177,31 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(
     assert ended.returncode == code
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_every_error_of_file_and_options_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "pi-1.toml").write_text("[training]\nepoch = 3\n")
+    told = edge("run", "--config", "pi-1.toml", "--device", "Pi 1", folder=tmp_path)
+    assert told.returncode == 3
+    for wanted in (
+        "5 problems in the configuration",
+        "bundle is not set",
+        "broker.url is not set",
+        "no images: set data, streams or endpoint.listen",
+        "command line: device: device name 'Pi 1' is not usable",
+        "pi-1.toml: training.epoch: is not known; is training.epochs meant?",
+    ):
+        assert wanted in told.stderr
+
+
+def test_an_option_is_above_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pi-1.toml").write_text(
+        f'bundle = "none"\ndevice = "{DEVICE}"\ndata = "folder:none"\n'
+        f'[broker]\nurl = "{NO_BROKER}"\n'
+    )
+    for options, missing in (((), "none"), (("--bundle", "other"), "other")):
+        told = edge("run", "--config", "pi-1.toml", *options, folder=tmp_path)
+        assert (told.returncode, f"{missing} is neither" in told.stderr) == (7, True)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

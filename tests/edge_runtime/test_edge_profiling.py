@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from edge_parts import make_manifest, write_bundle, write_images
 from hiertk_edge import cli
+from hiertk_edge.commands import profile as profile_command
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.images import preprocess, read_image
 from hiertk_edge.learner import StepResult
@@ -27,7 +28,7 @@ from hiertk_edge.profiling.stopwatch import Stopwatch, turns
 from hiertk_edge.profiling.training import StepMeter
 from hiertk_edge.profiling.wire import DEVICE, WireMeter
 from hiertk_edge.profiling.work_folder import work_folder
-from hiertk_edge.sources import FolderSource, open_source
+from hiertk_edge.sources import DataSet, open_data_set
 from hiertk_edge.spool import Spool
 from hiertk_protocol import console
 from hiertk_protocol.bundle import MANIFEST, open_bundle
@@ -44,7 +45,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     """`hiertk-edge profile` in this process; what it measures has a process of its own anyway."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "terminate_like_interrupt", lambda: None)
-    monkeypatch.setattr(cli, "_log_to_stderr", lambda **_options: None)
+    monkeypatch.setattr(profile_command, "log_to_stderr", lambda **_options: None)
 
     def run(*arguments: str | Path) -> Result:
         return CliRunner().invoke(cli.app, ["profile", *map(str, arguments)])
@@ -52,10 +53,10 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     return run
 
 
-def source(folder: Path, per_class: int) -> FolderSource:
+def source(folder: Path, per_class: int) -> DataSet:
     manifest = make_manifest()
     write_images(folder, per_class)
-    return open_source(f"folder:{folder}", manifest.classes.names, manifest.input)
+    return open_data_set(f"folder:{folder}", manifest.classes.names, manifest.input)
 
 
 def of_another_engine(bundle: Path, target: Path) -> Path:

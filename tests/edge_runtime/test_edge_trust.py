@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from edge_configs import edge_config
 from edge_parts import CLASSES, DEVICE, write_bundle, write_images
-from hiertk_edge.agent import Schedule, Watch
-from hiertk_edge.device import DeviceSettings, run_device
+from hiertk_edge.config import EdgeConfig
+from hiertk_edge.device import run_device
+from hiertk_edge.watch import Watch
 from hiertk_protocol.bundle import sign_bundle
 from hiertk_protocol.errors import BundleError, TransportError
 from hiertk_protocol.signature import make_key_pair, read_private_key
@@ -25,33 +27,31 @@ def edge(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def settings(folder: Path, key: Ed25519PrivateKey) -> DeviceSettings:
-    return DeviceSettings(
-        bundle=folder / "bundle",
-        broker="mqtt://127.0.0.1:9",
-        device=DEVICE,
+def settings(folder: Path) -> EdgeConfig:
+    return edge_config(
+        folder / "bundle",
+        folder / "state",
         data=f"folder:{folder / 'images'}",
-        state=folder / "state",
-        schedule=Schedule(drain_timeout_s=0),
-        public_key=key.public_key(),
+        training={"drain_timeout_s": 0},
+        signing={"public_key": folder / "trusted.pub"},
     )
 
 
 def test_a_device_trains_on_a_signed_bundle_and_touches_no_other(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle")
     write_images(tmp_path / "images", 2)
-    key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    for signer in (None, other):
+    make_key_pair(tmp_path / "trusted")
+    for signer in (None, Ed25519PrivateKey.generate()):
         if signer is not None:
             sign_bundle(tmp_path / "bundle", signer)
         with pytest.raises(BundleError, match="take one signed by"):
-            run_device(settings(tmp_path, key), Watch(), open_engine=open_numpy_learner)
+            run_device(settings(tmp_path), Watch(), open_engine=open_numpy_learner)
         assert not (tmp_path / "state").exists()
-    sign_bundle(tmp_path / "bundle", key)
+    sign_bundle(tmp_path / "bundle", read_private_key(tmp_path / "trusted"))
     with pytest.raises(
         TransportError, match="still in the spool"
     ):  # trained, and nobody to send to
-        run_device(settings(tmp_path, key), Watch(), open_engine=open_numpy_learner)
+        run_device(settings(tmp_path), Watch(), open_engine=open_numpy_learner)
 
 
 @pytest.mark.parametrize("command", ["run", "predict", "verify", "profile"])
@@ -78,8 +78,11 @@ def test_every_command_refuses_a_bundle_that_its_key_did_not_sign(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--broker", "mqtts://127.0.0.1:9", "--ca", "none.pem"), "CA certificate none.pem"),
-        (("--broker", "mqtts://127.0.0.1:9", "--password-file", "none"), "password file none"),
+        (("--broker", "mqtts://127.0.0.1:9", "--ca", "none.pem"), "none.pem: no such file"),
+        (
+            ("--broker", "mqtts://127.0.0.1:9", "--username", "pi-1", "--password-file", "none"),
+            "none: No such file",
+        ),
     ],
 )
 def test_credentials_that_cannot_be_used_end_it_at_the_start(

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
+from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.commands.weights import weights
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.learner import Learner
+from hiertk_edge.prediction.calibration import NOT_CALIBRATED
 from hiertk_edge.state import StateFolder
 from hiertk_edge.weights import ReadableLearner, write_edge_weights
 from hiertk_protocol.bundle import EDGE_WEIGHTS_FORMAT, Bundle
@@ -30,7 +32,8 @@ def trained(bundle: Bundle, state: Path) -> tuple[Learner, GoldenSteps]:
     for step in range(STEPS):
         learner.step(golden.images[step], golden.labels[step])
     state.mkdir()
-    learner.save(StateFolder(state).checkpoint)
+    folder = StateFolder(state).checkpoints
+    Checkpoints(folder, bundle.manifest.bundle_id).save(learner, NOT_CALIBRATED)
     return learner, golden
 
 
@@ -50,7 +53,8 @@ def test_the_reference_with_these_weights_computes_what_the_device_computes(
 ) -> None:
     learner, golden = trained(learner_bundle, tmp_path / "state")
     out = tmp_path / "edge.safetensors"
-    written = write_edge_weights(learner_bundle, tmp_path / "state/checkpoint", out)
+    (checkpoint,) = (tmp_path / "state/checkpoints").glob("*/learner")
+    written = write_edge_weights(learner_bundle, checkpoint, out)
     assert (written.edge_step, written.tensors) == (STEPS, len(load_file(out)))
     with safe_open(out, "pt") as file:
         assert file.metadata() == {

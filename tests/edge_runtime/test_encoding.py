@@ -1,9 +1,10 @@
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 from edge_parts import DEVICE, make_manifest
-from hiertk_edge.encoding import BatchEncoder
+from hiertk_edge.encoding import BatchEncoder, split
 from hiertk_edge.learner import StepResult
 from hiertk_protocol.codec import dequantize, quantize
 from hiertk_protocol.errors import ConfigError, ProtocolError
@@ -81,3 +82,47 @@ def test_a_diverged_loss_is_no_message() -> None:
     result = make_result(4)
     with pytest.raises(ProtocolError, match="diverged"):
         encode(StepResult(math.nan, result.features, result.logits), 10_000)
+
+
+@pytest.mark.parametrize(("own", "asked", "made"), [(8, 8, 8), (8, 4, 4), (4, 8, 4), (8, None, 8)])
+def test_bits_are_as_asked_but_never_above_the_bundles(
+    own: Literal[8, 4], asked: int | None, made: int
+) -> None:
+    encoder = BatchEncoder(make_manifest(bits=own), DEVICE)
+    result = make_result(4)
+    labels = np.zeros(4, np.int64)
+    purpose = FeatureBatch.TRAIN
+    (message,) = encoder.encode(result, labels, edge_step=1, purpose=purpose, bits=asked)
+    assert message.features.bits == made
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(1, 40), max_bytes=st.integers(100, 4000), bits=st.sampled_from([8, 4]))
+def test_a_stored_message_is_split_into_parts_that_are_exactly_it(
+    count: int, max_bytes: int, bits: int
+) -> None:
+    (whole,) = encode(make_result(count), 1 << 20, bits)
+    parts = split(whole.SerializeToString(), max_bytes)
+    if not parts:
+        with pytest.raises(ConfigError):
+            encode(make_result(count), max_bytes, bits)
+        return
+    assert all(part.ByteSize() + 40 <= max_bytes for part in parts)
+    contract = FeatureContract(make_manifest(bits=8 if bits == 8 else 4))
+    values = [contract.check(numbered(part)).features.values for part in parts]
+    assert np.array_equal(np.concatenate(values), contract.check(numbered(whole)).features.values)
+    assert [label for part in parts for label in part.labels] == list(whole.labels)
+    assert {part.features.scales for part in parts} == {whole.features.scales}
+
+
+def numbered(message: FeatureBatch) -> FeatureBatch:
+    message.seq = 1
+    return message
+
+
+def test_what_is_no_message_is_not_split() -> None:
+    (whole,) = encode(make_result(4), 1 << 20)
+    whole.labels.append(1)
+    for damaged in (b"\xff\xff", whole.SerializeToString()):
+        with pytest.raises(ProtocolError, match="a message in the spool"):
+            split(damaged, 1000)

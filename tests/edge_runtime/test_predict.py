@@ -5,6 +5,7 @@ import pytest
 from edge_parts import CLASSES, make_manifest, write_images
 from hiertk_edge.images import preprocess, read_image
 from hiertk_edge.predict import predict
+from hiertk_edge.prediction.calibration import Calibration
 from hiertk_protocol.errors import ConfigError
 from numpy_learner import NumpyLearner
 
@@ -19,15 +20,17 @@ def learner(tmp_path: Path) -> NumpyLearner:
     return learner
 
 
-def test_probabilities_are_over_the_open_slots_best_first(
-    tmp_path: Path, learner: NumpyLearner
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_probabilities_are_over_the_open_slots_best_first_at_the_temperature(
+    tmp_path: Path, learner: NumpyLearner, temperature: float
 ) -> None:
     folder = write_images(tmp_path / "data", 1)
     path = folder / "red/000.jpg"
-    (prediction,) = predict(learner, MANIFEST, [path], top=10)
+    calibration = Calibration(temperature)
+    (prediction,) = predict(learner, MANIFEST, [path], top=10, calibration=calibration)
     pixels = preprocess(read_image(path), MANIFEST.input)[None]
     logits = learner.evaluate(pixels, np.zeros(1, np.int64)).logits[0, :3].astype(np.float64)
-    wanted = np.exp(logits) / np.exp(logits).sum()
+    wanted = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
     assert {name for name, _ in prediction.classes} == set(CLASSES)
     for name, probability in prediction.classes:
         assert probability == pytest.approx(wanted[CLASSES.index(name)], rel=1e-4)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from edge_parts import DEVICE, make_batch, make_manifest
-from hiertk_edge.spool import DEFAULT_MAX_BYTES, Cursor, Spool
+from hiertk_edge.damaged_file import DamagedError
+from hiertk_edge.spool import DEFAULT_MAX_BYTES, Cursor, Spool, SpoolLimits
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hypothesis import settings
@@ -17,11 +18,28 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 BUNDLE = make_manifest().bundle_id
 
+PUBLISH_THREE = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from edge_parts import DEVICE, make_batch, make_manifest
+from hiertk_edge.damaged_file import DamagedError
+from hiertk_edge.spool import Cursor, Spool
+spool = Spool(Path(sys.argv[1]), bundle_id=make_manifest().bundle_id, device=DEVICE)
+spool.put([make_batch()] * 5, Cursor())
+for seq in (1, 2, 3):
+    spool.note_published(seq)
+if sys.argv[3] == "close":
+    spool.close()
+os._exit(0)
+"""
+
 PUT_FOREVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from edge_parts import DEVICE, make_batch, make_manifest
+from hiertk_edge.damaged_file import DamagedError
 from hiertk_edge.spool import Cursor, Spool
 spool = Spool(Path(sys.argv[1]), bundle_id=make_manifest().bundle_id, device=DEVICE)
 batch = make_batch(4)
@@ -32,7 +50,8 @@ for consumed in range(1, 1_000_000):
 
 @contextmanager
 def open_spool(path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Iterator[Spool]:
-    with closing(Spool(path, bundle_id=BUNDLE, device=DEVICE, max_bytes=max_bytes)) as spool:
+    limits = SpoolLimits(max_bytes=max_bytes)
+    with closing(Spool(path, bundle_id=BUNDLE, device=DEVICE, limits=limits)) as spool:
         yield spool
 
 
@@ -149,13 +168,25 @@ def test_huge_numbers_in_an_ack_do_no_harm(path: Path) -> None:
         assert spool.next_after(largest) is None
 
 
-def test_a_message_that_can_never_be_sent_is_dropped_and_counted(path: Path) -> None:
+def test_a_message_that_is_too_large_to_be_sent_is_dropped_and_counted(path: Path) -> None:
     with open_spool(path) as spool:
         spool.put([make_batch()] * 3, Cursor())
         spool.drop(2)
         spool.drop(2)
         assert held(spool) == [1, 3]
-        assert spool.totals.dropped == 1
+        assert (spool.totals.too_large, spool.totals.dropped) == (1, 0)
+
+
+@pytest.mark.parametrize(("end", "known"), [("close", [1, 2, 3]), ("die", [1, 2, 3, 4, 5])])
+def test_what_may_have_been_published_is_known_after_a_kill(
+    path: Path, end: str, known: list[int]
+) -> None:
+    tests = str(Path(__file__).parent.parent)
+    command = [sys.executable, "-c", PUBLISH_THREE, str(path), tests, end]
+    subprocess.run(command, check=True)
+    with open_spool(path) as spool:
+        assert [seq for seq in range(1, 6) if spool.may_be_published(seq)] == known
+        assert not spool.may_be_published(100)
 
 
 def test_waiting_for_an_empty_spool_ends_with_the_last_ack(path: Path) -> None:
@@ -199,18 +230,37 @@ def test_another_bundle_or_device_is_refused(path: Path) -> None:
         Spool(path, bundle_id=BUNDLE, device="pi-2")
 
 
-def test_a_damaged_file_is_a_storage_error(path: Path) -> None:
-    path.write_bytes(b"this is no database" * 1000)
-    with pytest.raises(StorageError, match="not a database"), open_spool(path):
-        pass
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (1, 2):
+        path.write_bytes(b"this is no database" * 1000)
+        with open_spool(path) as spool:
+            spool.put([make_batch()], Cursor("p", 1))
+        assert sorted(one.name for one in path.parent.iterdir()) == [
+            path.name,
+            f"{path.name}.damaged-{number}",
+        ]
+    assert "the spool is damaged" in caplog.text
+
+
+def test_a_damage_that_is_met_while_it_is_used_is_known_at_the_next_start(path: Path) -> None:
+    with open_spool(path) as spool:
+        spool.put([make_batch()], Cursor("p", 1))
+        spool._database.execute("DROP TABLE messages")
+        with pytest.raises(DamagedError, match="no such table"):
+            spool.put([make_batch()], Cursor("p", 2))
+    with open_spool(path) as spool:
+        assert spool.cursor == Cursor(), "training goes through its data again"
+        assert spool.put([make_batch()], Cursor("p", 1)) == [1]
 
 
 def test_a_newer_spool_is_refused(path: Path) -> None:
     with open_spool(path):
         pass
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 2")
-    with pytest.raises(StorageError, match="spool version 2"), open_spool(path):
+        database.execute("PRAGMA user_version = 3")
+    with pytest.raises(StorageError, match="spool version 3"), open_spool(path):
         pass
 
 
@@ -231,7 +281,8 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spool = Spool(Path(":memory:"), bundle_id=BUNDLE, device=DEVICE, max_bytes=2000)
+        limits = SpoolLimits(max_bytes=2000)
+        self.spool = Spool(Path(":memory:"), bundle_id=BUNDLE, device=DEVICE, limits=limits)
         self.model: dict[int, int] = {}
         self.next_seq = 1
         self.dropped = self.refused = self.consumed = 0

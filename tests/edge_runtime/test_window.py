@@ -65,3 +65,25 @@ def test_settled_beyond_a_gap_leaves_the_window() -> None:
     window.acknowledged(0, {2, 3}, now=1)
     assert window.has_room(99)
     assert window.deadline == 6
+
+
+def test_a_broker_that_takes_fewer_narrows_it_and_one_that_takes_more_does_not_widen_it() -> None:
+    window = SendWindow(LIMITS)
+    window.take_at_most(1)
+    window.sent(1, 1, now=0)
+    assert window.is_full
+    window.take_at_most(65_535)
+    window.sent(2, 1, now=0)
+    assert not window.is_full
+    window.sent(3, 1, now=0)
+    assert window.is_full
+
+
+def test_it_tells_what_was_acknowledged_and_how_long_it_waited() -> None:
+    window = SendWindow(LIMITS)
+    assert window.waited_s(now=50) == 0
+    window.sent(1, 30, now=100)
+    window.sent(2, 20, now=101)
+    assert window.waited_s(now=103) == 3
+    assert window.acknowledged(2, (), now=103) == 50
+    assert window.acknowledged(2, (), now=104) == 0

@@ -98,7 +98,8 @@ class Field:
             "--bundle", str(self.bundle.folder), "--broker", self.links[name].url,
             "--device", name, "--state", str(self.folder / name),
             "--data", f"folder:{self.folder / 'images' / name}", "--epochs", str(epochs),
-            "--batch-size", str(BATCH_SIZE), "--checkpoint-every", "10", "--json",
+            "--batch-size", str(BATCH_SIZE), "--checkpoint-every", "10",
+            "--checkpoint-seconds", "0", "--json",
         )  # fmt: skip
 
     def kill(self, name: str) -> None:

@@ -18,7 +18,14 @@ from hiertk_cloud.progress import Progress
 from hiertk_edge.engines.optimizers import Trained
 from hiertk_edge.engines.program_checkpoint import Training, write_checkpoint
 from hiertk_edge.spool import Cursor, Spool
-from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, ModelStatus, Refusal
+from hiertk_protocol.hiertk_pb2 import (
+    Ack,
+    DeviceStatus,
+    ModelStatus,
+    PredictReply,
+    PredictRequest,
+    Refusal,
+)
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile, write_profile
 from protocol_samples import FILES, make_batch, make_manifest, write_bundle
 from torch import nn
@@ -31,6 +38,10 @@ FEATURES = make_batch(MANIFEST)
 ACK = Ack(epoch=9, through=4, beyond=[6, 8], refused=[Refusal(seq=3, reason="no")])
 DEVICE_STATUS = DeviceStatus(state=DeviceStatus.TRAINING, edge_step=7, step_ms=1.5, sent_bytes=99)
 MODEL_STATUS = ModelStatus(state=ModelStatus.ONLINE, incarnation=5, max_message_bytes=1 << 17)
+PREDICT_REQUEST = PredictRequest(
+    bundle_id=FEATURES.bundle_id, shape=FEATURES.shape, features=FEATURES.features
+)
+PREDICT_REPLY = PredictReply(cloud_step=7, probabilities=[0.25, 0.75] + [0.0] * 8)
 
 
 def bundle_zip(folder: Path) -> bytes:

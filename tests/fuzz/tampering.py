@@ -19,9 +19,9 @@ _ODD_TABLES = (
     "CREATE TRIGGER u AFTER INSERT ON batches BEGIN SELECT raise(ABORT, 'no'); END",
 )
 _ODD_SPOOLS = (
-    "UPDATE batches SET message = 'text'",
-    "UPDATE batches SET message = x'ff'",
-    "UPDATE batches SET message = zeroblob(1 << 20)",
+    "UPDATE messages SET message = 'text'",
+    "UPDATE messages SET message = x'ff'",
+    "UPDATE messages SET message = zeroblob(1 << 20)",
     "UPDATE owner SET epoch = 'many'",
     "UPDATE owner SET epoch = x'00'",
     "UPDATE owner SET device = 5",

@@ -33,6 +33,7 @@ from hiertk_protocol.messages import (
     parse_model_status,
 )
 from hiertk_protocol.mqtt import parse_broker
+from hiertk_protocol.prediction_messages import CloudRefusedError, PredictionContract
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile
 
 from cloud_service import cloud_parts
@@ -60,7 +61,7 @@ class Target:
 def make_targets(folder: Path) -> dict[str, Target]:
     """Return all targets by name; they write their files below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = [*_messages(), *_texts(folder), *_files(folder), *_databases(folder)]
+    found = [*_messages(), *_predictions(), *_texts(folder), *_files(folder), *_databases(folder)]
     return {target.name: target for target in found}
 
 
@@ -116,6 +117,31 @@ def _messages() -> list[Target]:
             50,
         ),
         Target("class-map", class_map, (classes.SerializeToString(),), fields, 20),
+    ]
+
+
+def _predictions() -> list[Target]:
+    prediction = PredictionContract(samples.MANIFEST)
+    request, reply = samples.PREDICT_REQUEST, samples.PREDICT_REPLY
+
+    def predict_request(data: bytes) -> None:
+        asked = prediction.read_request(data)
+        assert np.isfinite(dequantize(asked)).all()
+        prediction.read_request(prediction.request(asked))
+
+    def predict_reply(data: bytes) -> None:
+        try:
+            found = prediction.read_reply(data, samples=1)
+        except CloudRefusedError as error:
+            assert str(error).isprintable()  # noqa: PT017  (a device shows it to its user)
+            raise
+        prediction.read_reply(prediction.reply(found), samples=1)
+
+    return [
+        Target(
+            "predict-request", predict_request, (request.SerializeToString(),), mutate_fields, 100
+        ),
+        Target("predict-reply", predict_reply, (reply.SerializeToString(),), mutate_fields, 60),
     ]
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from hiertk_cloud.provisioning import broker_files
-from hiertk_protocol.credentials import Credentials, read_password
+from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.mqtt import Handlers, MqttLink, Will, parse_broker
 from mqtt_client import PATIENCE_S, wait_until
@@ -135,16 +135,6 @@ def test_a_key_of_another_certificate_or_with_a_passphrase_is_refused(
     lock(good.key)
     with pytest.raises(ConfigError, match="passphrase"):
         good.check(tls=True)
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe", b"x" * 5000])
-def test_a_password_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "password"
-    path.write_bytes(f"{SECRET}\n".encode())
-    assert read_password(path) == SECRET
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match="password file"):
-        read_password(path)
 
 
 # What the broker says

@@ -15,6 +15,8 @@ def test_topics_lie_below_their_deployment() -> None:
     assert TOPICS.features("rpi-1") == f"{root}/rpi-1/up/features"
     assert TOPICS.status("rpi-1") == f"{root}/rpi-1/up/status"
     assert TOPICS.ack("rpi-1") == f"{root}/rpi-1/down/ack"
+    assert TOPICS.predict("rpi-1") == f"{root}/rpi-1/up/predict"
+    assert TOPICS.predict_reply("rpi-1") == f"{root}/rpi-1/down/predict"
     assert TOPICS.class_map == f"{root}/down/classes"
     assert TOPICS.model == f"{root}/down/model"
 
@@ -22,7 +24,14 @@ def test_topics_lie_below_their_deployment() -> None:
 @given(device_names)
 def test_the_device_is_found_in_each_of_its_topics(name: str) -> None:
     assert check_device_name(name) == name
-    for topic in (TOPICS.features(name), TOPICS.status(name), TOPICS.ack(name)):
+    for of_device in (
+        TOPICS.features,
+        TOPICS.status,
+        TOPICS.ack,
+        TOPICS.predict,
+        TOPICS.predict_reply,
+    ):
+        topic = of_device(name)
         assert TOPICS.device_of(topic) == name
 
 

@@ -73,7 +73,8 @@ class Deployment:
             "--bundle", str(self.bundle.folder), "--broker", broker or self.broker.url,
             "--device", name, "--state", str(self.folder / name),
             "--data", f"folder:{self.images / name}", "--epochs", str(EPOCHS),
-            "--batch-size", str(BATCH_SIZE), "--checkpoint-every", "5", "--json", *options,
+            "--batch-size", str(BATCH_SIZE), "--checkpoint-every", "5", "--checkpoint-seconds", "0",
+            "--json", *options,
         )  # fmt: skip
 
     def wait_until_trained(self, batches: int) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from edge_configs import edge_config
 from edge_parts import make_batch, make_manifest, write_bundle, write_images
-from hiertk_edge.agent import Schedule, Watch
-from hiertk_edge.device import DeviceSettings, Outcome, run_device
+from hiertk_edge.device import run_device
+from hiertk_edge.watch import Outcome, Watch
 from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.topics import Topics
 from mqtt_client import PATIENCE_S, PlainClient, wait_until
@@ -265,16 +266,25 @@ def running_service(parties: Parties, folder: Path) -> Iterator[Path]:
 
 
 def train(parties: Parties, folder: Path, device: str, url: str, shown: Credentials) -> Outcome:
-    settings = DeviceSettings(
-        bundle=folder / "bundle",
-        broker=url,
+    config = edge_config(
+        folder / "bundle",
+        folder / device,
         device=device,
         data=f"folder:{folder / 'images'}",
-        state=folder / device,
-        schedule=Schedule(epochs=2, drain_timeout_s=PATIENCE_S),
-        credentials=shown,
+        training={"epochs": 2, "drain_timeout_s": PATIENCE_S},
+        broker={"url": url} | shown_by(shown, folder / f"{device}.password"),
     )
-    return run_device(settings, Watch(), open_engine=open_numpy_learner)
+    return run_device(config, Watch(), open_engine=open_numpy_learner)
+
+
+def shown_by(credentials: Credentials, password_file: Path) -> dict[str, object]:
+    """Return the credentials as a configuration names them."""
+    values = {name: getattr(credentials, name) for name in ("ca", "certificate", "key", "username")}
+    if credentials.password is not None:
+        password_file.write_text(credentials.password)
+        password_file.chmod(0o600)
+        values["password_file"] = password_file
+    return values
 
 
 def test_devices_train_over_tls_and_a_replay_under_another_name_trains_nothing(

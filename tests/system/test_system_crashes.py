@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hiertk_edge.sources import open_source
+from hiertk_edge.sources import open_data_set
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch
 from mqtt_client import wait_until
 from safetensors.torch import load_file
@@ -58,7 +58,7 @@ def test_a_killed_device_sends_no_images_twice_and_skips_none(deployment: Deploy
 
 def labels_of_the_plan(deployment: Deployment, device: str) -> list[list[int]]:
     manifest = deployment.bundle.manifest
-    source = open_source(
+    source = open_data_set(
         f"folder:{deployment.images / device}", manifest.classes.names, manifest.input
     )
     batches = source.training_batches(BATCH_SIZE, seed=0, consumed=0, passes=EPOCHS)

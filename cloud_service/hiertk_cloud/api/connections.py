@@ -12,12 +12,19 @@ _FIRST_REQUEST_S = 10.0
 class BoundedProtocol(H11Protocol):
     """Closes a connection beyond MAX_CONNECTIONS, and one that doesn't say what it wants."""
 
+    _watching: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
         else:
-            self.loop.call_later(_FIRST_REQUEST_S, self._close_if_silent)
+            self._watching = self.loop.call_later(_FIRST_REQUEST_S, self._close_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._watching is not None:
+            self._watching.cancel()  # else it would keep this connection in memory until then
 
     def _close_if_silent(self) -> None:
         request: Any = self.cycle

@@ -1,30 +1,25 @@
-"""Who may ask: the token, and where there is none, nobody but this machine's own programs.
+"""Who may ask: the token, and where there is none, nobody but this machine's own programs."""
 
-Without a token any web page that a browser on this machine shows could ask too, by a name that
-resolves to 127.0.0.1 (DNS rebinding) or by a form that posts across sites. The headers Host,
-Origin and Sec-Fetch-Site, which a page cannot choose, tell them apart.
-"""
-
-import hmac
 import json
 from collections.abc import Container
 
+from hiertk_protocol.host.http_access import (
+    SECURITY_HEADERS,
+    has_token,
+    is_local_host,
+    is_same_origin,
+)
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 4096
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
-_SECURITY_HEADERS = {
+_HEADERS = {
+    **SECURITY_HEADERS,
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
@@ -56,7 +51,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_SECURITY_HEADERS)
+                headers.update(_HEADERS)
                 # Files are asked for again after an upgrade; numbers are never kept.
                 headers["Cache-Control"] = "no-cache" if is_open else "no-store"
             await send(message)
@@ -72,33 +67,15 @@ class Guard:
 
     def _refusal(self, headers: Headers, *, is_open: bool) -> tuple[int, str] | None:
         """Return the HTTP status and the reason, or None if the request may pass."""
-        if self._token is None and not _is_local(headers.get("host", "")):
+        if self._token is None and not is_local_host(headers.get("host", "")):
             return 403, "without a token the API answers to localhost only: set a token"
         if is_open:
             return None
-        if not _is_same_origin(headers):
+        if not is_same_origin(headers):
             return 403, "a page of another site may not ask"
-        if self._token is not None and not self._is_authorized(headers):
+        if self._token is not None and not has_token(headers, self._token):
             return 401, "the token is missing or wrong: send 'Authorization: Bearer TOKEN'"
         return None
-
-    def _is_authorized(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        expected = self._token or b""
-        is_equal = hmac.compare_digest(token.strip().encode(), expected)
-        return is_equal and scheme.lower() == "bearer"
-
-
-def _is_local(host: str) -> bool:
-    name, _, port = host.rpartition(":")
-    return host.lower() in _LOCAL_NAMES or (port.isdigit() and name.lower() in _LOCAL_NAMES)
-
-
-def _is_same_origin(headers: Headers) -> bool:
-    origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != headers.get("host"):
-        return False
-    return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 
 def _body_refusal(headers: Headers) -> tuple[int, str] | None:

@@ -37,6 +37,11 @@ _COUNTERS = (
     _Field("refused_total", "batches_refused", "Batches refused in an ack."),
     _Field("duplicates_total", "batches_duplicate", "Batches that came again."),
     _Field("dropped_total", "messages_dropped", "Messages that got no answer."),
+    _Field("predictions_answered_total", "predictions_answered", "Predictions for devices."),
+    _Field("predictions_refused_total", "predictions_refused", "Requests for them refused."),
+    _Field(
+        "predictions_unusable_total", "predictions_unusable", "Requests that no reply could name."
+    ),
 )
 _GAUGES = (
     _Field("is_ready", "ready", "1 if connected to the broker and recovered, else 0."),
@@ -141,6 +146,11 @@ def _plain(status: StatusView) -> Iterator[Metric]:
     for metric, text, milliseconds in (
         ("step_seconds", "Median of the newest cloud steps.", status.step_ms),
         ("ack_wait_seconds", "Median from arrival to ack, newest messages.", status.ack_wait_ms),
+        (
+            "prediction_wait_seconds",
+            "Median from arrival to reply, newest requests.",
+            status.prediction_wait_ms,
+        ),
     ):
         if milliseconds is not None:
             yield GaugeMetricFamily(_PREFIX + metric, text, milliseconds / 1e3)

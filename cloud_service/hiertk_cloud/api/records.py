@@ -27,6 +27,7 @@ class StatusView(BaseModel):
     the newest training batches, held-out ones the mean over devices. Totals count batches, except
     dropped_total: messages that got no answer, and acks_total: acks since the service started.
     acknowledged_total: stored or refused. ack_wait_ms: median wait of the newest messages.
+    predictions_*_total: requests since the service started; prediction_wait_ms: their median wait.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +55,10 @@ class StatusView(BaseModel):
     refused_total: int
     duplicates_total: int
     dropped_total: int
+    predictions_answered_total: int
+    predictions_refused_total: int
+    predictions_unusable_total: int
+    prediction_wait_ms: float | None
 
 
 class Readiness(BaseModel):
@@ -158,6 +163,10 @@ def status_of(snapshot: Snapshot, health: HealthView) -> StatusView:
         refused_total=snapshot.totals.refused,
         duplicates_total=snapshot.totals.duplicates,
         dropped_total=snapshot.dropped_total,
+        predictions_answered_total=snapshot.predictions.answered,
+        predictions_refused_total=snapshot.predictions.refused,
+        predictions_unusable_total=snapshot.predictions.unusable,
+        prediction_wait_ms=finite(snapshot.predictions.wait_ms),
     )
 
 

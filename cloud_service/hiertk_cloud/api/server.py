@@ -129,8 +129,12 @@ def _bind(listen: str, host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family)
+        listening = socket.create_server(address[:2], family=family)
+        # Else an answer on a connection that is kept waits 40 ms for the client's delayed
+        # acknowledgement: asyncio does this itself only for sockets that it made.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {listen}: {error.strerror}: free the port or choose another address"
         ) from error
+    return listening

@@ -1,6 +1,5 @@
 """What `hiertk-cloud check` looks at, beside the configuration's own rules."""
 
-from hiertk_cloud.checks.record import Check
 from hiertk_cloud.checks.run import run_checks
 
-__all__ = ["Check", "run_checks"]
+__all__ = ["run_checks"]

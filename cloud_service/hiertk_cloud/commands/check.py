@@ -1,13 +1,10 @@
 """`hiertk-cloud check`: say whether the service would run with its configuration."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from hiertk_protocol.errors import ConfigError
-
-from hiertk_cloud.checks.record import Check
 
 
 def check(
@@ -30,23 +27,11 @@ def check(
 
     Example: sudo hiertk-cloud check --config /etc/hiertk/cloud.toml
     """
+    from hiertk_protocol.host.checks import print_checks
+
     from hiertk_cloud.checks import run_checks
 
     checks = run_checks(config, offline=offline)
-    if json_:
-        print(json.dumps([one.model_dump() for one in checks]))
-    else:
-        _print_table(checks)
+    print_checks(checks, as_json=json_)
     if not all(one.ok for one in checks):
         raise typer.Exit(ConfigError.exit_code)
-
-
-def _print_table(checks: list[Check]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("what", "", "found, or what to do")
-    for one in checks:
-        table.add_row(one.what, "ok" if one.ok else "WRONG", Text(one.text))
-    Console().print(table)

@@ -1,11 +1,9 @@
 """`hiertk-cloud install`: put the service in place, or take it away."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from hiertk_protocol.errors import ConfigError
 
 
 def install(
@@ -34,28 +32,19 @@ def install(
 
     Example: sudo /opt/hiertk/bin/hiertk-cloud install
     """
-    from hiertk_cloud.installation import Installation, find_program
+    from hiertk_protocol.host.installation import check_places, find_program, print_deeds
 
-    if not root.is_dir():
-        raise ConfigError(f"--root {root} is not a folder: make the image first")
-    if program is not None and not program.is_absolute():
-        raise ConfigError(f"--program {program} is not absolute: systemd would not find it")
-    at = program or (Path("hiertk-cloud") if uninstall else find_program(root))
-    place = Installation(root, at, is_dry=dry_run)
+    from hiertk_cloud.installation import installation
+
+    check_places(root, program)
+    name = "hiertk-cloud"
+    at = program or (Path(name) if uninstall else find_program(name, root, "hiertk[cloud]"))
+    place = installation(root, at, is_dry=dry_run)
     deeds = place.uninstall() if uninstall else place.install()
     steps = [] if uninstall or dry_run else _next_steps(root, is_live=place.is_live)
-    if json_:
-        done = [{"path": str(deed.path), "done": deed.done} for deed in deeds]
-        print(json.dumps({"dry_run": dry_run, "deeds": done, "next": steps}))
-        return
-    for deed in deeds:
-        print(f"{'would be ' if dry_run else ''}{deed.done:<9} {deed.path}")
-    if uninstall:
+    print_deeds(deeds, next_steps=steps, is_dry=dry_run, as_json=json_)
+    if uninstall and not json_:
         print("State stays in /var/lib/private/hiertk-cloud.")
-    if steps:
-        print("Next:")
-    for step in steps:
-        print(f"  {step}")
 
 
 def _next_steps(root: Path, *, is_live: bool) -> list[str]:

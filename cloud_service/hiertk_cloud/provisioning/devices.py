@@ -17,7 +17,9 @@ from hiertk_cloud.provisioning.registry import Device, Issued, Kind, Registry
 
 DEFAULT_PORT = 8883
 _PASSWORD_BYTES = 24
-_DEVICE_FILES = {"ca.pem", "device.pem", "device.key", "password", "device.env"}
+BROKER_TABLE = "broker.toml"
+_BEFORE_THAT = "device.env"  # what earlier versions wrote
+_DEVICE_FILES = {"ca.pem", "device.pem", "device.key", "password", BROKER_TABLE, _BEFORE_THAT}
 
 
 @dataclass(frozen=True)
@@ -172,15 +174,20 @@ def _write_folder(
         for name, data in secret.items():
             write_new_private(temporary / name, data)
         write_new_private(temporary / "ca.pem", authority.ca.read_bytes())
-        write_new_private(temporary / "device.env", _environment(options).encode())
+        write_new_private(temporary / BROKER_TABLE, _broker_table(options).encode())
 
 
-def _environment(options: tuple[str, ...]) -> str:
-    _, broker, _, device, *_ = options
-    drop_in = "password.conf" if "--password-file" in options else "certificate.conf"
+def _broker_table(options: tuple[str, ...]) -> str:
+    """Return the table for the device's configuration; its files are looked for in their folder."""
+    _, broker, _, device, _, ca, *own = options
+    keys = {"url": broker, "ca": Path(ca).name}
+    for option, value in zip(own[::2], own[1::2], strict=True):
+        name = option.removeprefix("--").replace("-", "_")
+        keys[name] = value if name == "username" else Path(value).name
+    table = "\n".join(f'{name} = "{value}"' for name, value in keys.items())
     return f"""\
-# The line for /etc/hiertk/{device}.env. With this folder as /etc/hiertk/{device} and the drop-in
-# {drop_in}, the unit hiertk-edge@{device} passes the other files on.
-BROKER={broker}
+# The table for /etc/hiertk/{device}.toml, with this folder as /etc/hiertk/{device}.
 # By hand: hiertk-edge run {" ".join(options)} ...
+[broker]
+{table}
 """

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hiertk_cloud.provisioning.broker_files import BrokerChange, broker_expires
-from hiertk_cloud.provisioning.devices import DeviceFiles
+from hiertk_cloud.provisioning.devices import BROKER_TABLE, DeviceFiles
 from hiertk_cloud.provisioning.registry import Registry
 
 
@@ -47,7 +47,8 @@ def print_device(name: str, made: DeviceFiles) -> None:
     allowed = f"deployment {deployment}" if deployment else "every deployment"
     verb = "renewed" if made.renewed else "made"
     print(f"{name}: {made.device.kind} {verb}, good{until} for {allowed}.")
-    print(f"Copy {made.folder} to the device as /etc/hiertk/{name}, then delete it here. There:")
+    print(f"Copy {made.folder} to the device as /etc/hiertk/{name}, then delete it here. There,")
+    print(f"put the table of its {BROKER_TABLE} into /etc/hiertk/{name}.toml, or by hand:")
     print(f"  hiertk-edge run {' '.join(made.options)} --bundle ... --data ...")
 
 

@@ -32,15 +32,17 @@ def weights(
     from hiertk_protocol.profile_file import prepare_output
     from hiertk_protocol.trust import trusted_key
 
+    from hiertk_edge.checkpoints import Checkpoints
     from hiertk_edge.state import StateFolder
     from hiertk_edge.weights import write_edge_weights
 
     checked = open_bundle(bundle, trusted_key(public_key))
-    checkpoint = StateFolder(state).newest_checkpoint()
+    folder = StateFolder(state).checkpoints
+    checkpoint = Checkpoints(folder, checked.manifest.bundle_id).newest()
     if checkpoint is None:
         raise ConfigError(f"{state} holds no checkpoint: train there first with hiertk-edge run")
     prepare_output(out, replace=force)
-    written = write_edge_weights(checked, checkpoint, out)
+    written = write_edge_weights(checked, checkpoint.learner_file, out)
     if json_:
         print(
             json.dumps(

@@ -12,13 +12,14 @@ from PIL import Image
 
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.learner import Float32Array
-from hiertk_edge.sources import FolderSource, ImageBatch, open_source
+from hiertk_edge.sources import DataSet, ImageBatch, ListedImages, open_data_set
+from hiertk_edge.sources.folder import list_folder
 
 # The same image twice in a batch would vanish in the compression; turned or flipped it does not.
 _ORIENTATIONS = (None, *Image.Transpose)
 
 
-def open_images(data: str | None, bundle: Bundle, folder: Path) -> FolderSource:
+def open_images(data: str | None, bundle: Bundle, folder: Path) -> DataSet:
     """Open `data`, else write the bundle's golden images into `folder` and open that.
 
     Golden images are written as PNG, so that they are read and decoded as any others. Raises
@@ -26,7 +27,7 @@ def open_images(data: str | None, bundle: Bundle, folder: Path) -> FolderSource:
     """
     manifest = bundle.manifest
     if data is not None:
-        return open_source(data, manifest.classes.names, manifest.input)
+        return open_data_set(data, manifest.classes.names, manifest.input)
     golden = GoldenSteps(bundle)
     images = golden.images.reshape(-1, *manifest.input.shape)
     labels = golden.labels.reshape(-1).tolist()
@@ -39,10 +40,10 @@ def open_images(data: str | None, bundle: Bundle, folder: Path) -> FolderSource:
         for turn, orientation in enumerate(_ORIENTATIONS):
             image = upright if orientation is None else upright.transpose(orientation)
             image.save(folder / str(label) / f"{number:03}-{turn}.png")
-    return FolderSource(folder, names, manifest.input)
+    return ListedImages(list_folder(folder, names), manifest.input)
 
 
-def full_batches(source: FolderSource, samples: int) -> Iterator[ImageBatch]:
+def full_batches(source: DataSet, samples: int) -> Iterator[ImageBatch]:
     """Yield batches of exactly `samples` images without end, each pass in another order.
 
     Raises ConfigError if there are too few readable images.

@@ -23,7 +23,7 @@ from hiertk_edge.profiling.records import MeasuredPoint, PointSettings
 from hiertk_edge.profiling.stopwatch import turns
 from hiertk_edge.profiling.training import StepMeter, open_stepwise
 from hiertk_edge.profiling.wire import DEVICE, WireMeter
-from hiertk_edge.sources import FolderSource
+from hiertk_edge.sources import DataSet
 from hiertk_edge.spool import Spool
 
 _WARM_UP_STEPS = 20  # features of fresh weights compress otherwise than those of trained ones
@@ -72,7 +72,7 @@ def measure_point(settings: PointSettings) -> MeasuredPoint:
     )
 
 
-def _small(learner: StepwiseLearner, source: FolderSource, batch_size: int) -> StepMeter | None:
+def _small(learner: StepwiseLearner, source: DataSet, batch_size: int) -> StepMeter | None:
     """Return a meter of a quarter batch, where the engine takes one as it is."""
     few = max(2, batch_size // 4)  # batch normalization needs two
     if few == batch_size or learner.fixed_batch_size is not None:

@@ -18,7 +18,7 @@ from hiertk_edge.profiling.cuts import network_of, open_cuts
 from hiertk_edge.profiling.process import measure_apart
 from hiertk_edge.profiling.records import MeasuredPoint, PointSettings
 from hiertk_edge.profiling.work_folder import work_folder
-from hiertk_edge.sources import open_source
+from hiertk_edge.sources import open_data_set
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -56,7 +56,7 @@ def profile_edge(settings: ProfileSettings, tell: Tell) -> EdgeProfile:
     """
     cuts = open_cuts(settings.bundle, settings.public_key)
     if settings.data is not None:  # what is wrong with it is no matter of one cut
-        open_source(settings.data, cuts[0].manifest.classes.names, cuts[0].manifest.input)
+        open_data_set(settings.data, cuts[0].manifest.classes.names, cuts[0].manifest.input)
     measured = [_measure(bundle, settings, tell) for bundle in cuts]
     points = tuple(one.point for one in measured if one.point is not None)
     if not points:

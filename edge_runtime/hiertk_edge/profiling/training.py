@@ -8,7 +8,7 @@ from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.learner import StepResult, StepwiseLearner
 from hiertk_edge.profiling.images import full_batches
 from hiertk_edge.profiling.stopwatch import Stopwatch
-from hiertk_edge.sources import FolderSource, ImageBatch
+from hiertk_edge.sources import DataSet, ImageBatch
 
 
 def open_stepwise(bundle: Bundle, *, threads: int) -> StepwiseLearner:
@@ -23,7 +23,7 @@ def open_stepwise(bundle: Bundle, *, threads: int) -> StepwiseLearner:
 class StepMeter:
     """Takes training steps over `samples` images each, and the time of their parts."""
 
-    def __init__(self, learner: StepwiseLearner, source: FolderSource, samples: int) -> None:
+    def __init__(self, learner: StepwiseLearner, source: DataSet, samples: int) -> None:
         self._learner = learner
         self._samples = samples
         self._batches = full_batches(source, samples)

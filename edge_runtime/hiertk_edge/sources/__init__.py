@@ -1,6 +1,14 @@
 """Where a device's labelled images come from."""
 
-from hiertk_edge.sources.folder import FolderSource, open_source
+from hiertk_edge.sources.kinds import (
+    DATA_SETS,
+    STREAMS,
+    is_stream,
+    open_data_set,
+    open_stream,
+    source_help,
+)
+from hiertk_edge.sources.listed_images import ListedImages
 from hiertk_edge.sources.record import (
     DataSet,
     ImageBatch,
@@ -11,12 +19,17 @@ from hiertk_edge.sources.record import (
 )
 
 __all__ = [
+    "DATA_SETS",
+    "STREAMS",
     "DataSet",
-    "FolderSource",
     "ImageBatch",
     "Intake",
     "Labelled",
+    "ListedImages",
     "Stream",
     "StreamCounts",
-    "open_source",
+    "is_stream",
+    "open_data_set",
+    "open_stream",
+    "source_help",
 ]

@@ -36,6 +36,8 @@ KEEPALIVE_S = 10
 _CONNECT_TIMEOUT_S = 5.0
 _FIRST_RETRY_S = 0.25
 _LAST_RETRY_S = 30.0
+_LAST_RETRY_WHEN_REFUSED_S = 300.0  # somebody has to mend that first
+_MOST_INFLIGHT = 20  # paho's own
 
 
 class MqttLink:
@@ -118,7 +120,8 @@ class MqttLink:
             if was_up or not told or (self._refused and told != self._reason):
                 told = self._reason
                 self._handlers.down(told)
-            retry_s = _FIRST_RETRY_S if was_up else min(2 * retry_s, _LAST_RETRY_S)
+            longest_s = _LAST_RETRY_WHEN_REFUSED_S if self._refused else _LAST_RETRY_S
+            retry_s = _FIRST_RETRY_S if was_up else min(2 * retry_s, longest_s)
             self._stopping.wait(retry_s * random.uniform(0.5, 1.0))
 
     def _connect_and_serve(self) -> bool:
@@ -180,6 +183,8 @@ class MqttLink:
             reconnect_on_failure=False,
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
+        # As the broker said last time: paho takes no other number once it is connected.
+        client.max_inflight_messages_set(min(_MOST_INFLIGHT, self._broker_limits.unacknowledged))
         client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         if self._address.tls:
             client.tls_set_context(self._credentials.tls_context())

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from hiertk_edge.images import read_image
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.files import atomic_folder
+from PIL import Image
 from torchvision import datasets
 from torchvision.datasets.utils import extract_archive
 
@@ -82,12 +84,17 @@ def _tiny_imagenet(name: str, part: Part) -> ImageSet:
 
 def _folder(spec: str, path: Path, part: Part) -> ImageSet:
     try:
-        items = datasets.ImageFolder(path / part, allow_empty=True)
+        items = datasets.ImageFolder(path / part, loader=_read, allow_empty=True)
     except OSError as error:
         raise ConfigError(
             f"{spec}: {error}: wanted is {path}/{part}/CLASS/IMAGE, one folder a class"
         ) from error
     return _image_set(spec, items.classes, items)
+
+
+def _read(file: str) -> Image.Image:
+    """Read as devices do: the same formats, the same limits, the same pixels."""
+    return read_image(Path(file))
 
 
 def _download(name: str, part: Part, data_set: Callable[..., Any]) -> ImageSet:

@@ -1,0 +1,248 @@
+"""What the agent takes beside its learner: memory, time to the first step, overhead, idling."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import httpx2
+import numpy as np
+from hiertk.brokers import Broker, free_port, installed_broker
+from PIL import Image
+
+from benchmarks.figures import Figure, at_most
+from benchmarks.service_process import ServiceProcess
+from benchmarks.workplace import Workplace, environment, python, write_images
+
+TITLE = "The agent beside its learner"
+HOW = """\
+`hiertk-edge run` as a whole process with ResNet-18 at separation point 2, 32x32, ONNX Runtime,
+batches of 32, a real broker and a real cloud service.
+
+- Peak with everything on: a data set with held-out images, a watched folder, a video file as
+  camera, and the endpoint, which is posted images and asked for predictions, of which the unsure
+  ones go to the cloud; ru_maxrss in MB of 10^6 bytes. "Nothing but training": the data set alone.
+- Start to the first training step: from the start of the process, its imports and the listing of
+  the images included, with the same sources.
+- Overhead: in one run, the median time from step to step (reading and preprocessing images,
+  encoding, spooling, status) over the median time of the learner's own step, less one.
+- Idle: the process's share of a core while nothing comes: data trained, spool empty, 1,000 files in
+  the watched folder, endpoint and cloud connected."""
+
+_EXPECTED_MB = 120.0
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class _Size:
+    images: int
+    posted: int
+    starts: int
+    idle_s: float
+    runs: int
+
+
+_SIZES = {
+    "tiny": _Size(images=96, posted=8, starts=1, idle_s=2.0, runs=1),
+    "quick": _Size(images=3200, posted=64, starts=3, idle_s=10.0, runs=1),
+    "full": _Size(images=3200, posted=128, starts=7, idle_s=60.0, runs=3),
+}
+
+
+def measure(place: Workplace) -> list[Figure]:
+    """Return all figures."""
+    size = _SIZES[place.effort]
+    folder = place.folder / "agent"
+    folder.mkdir()
+    stage = _Stage(
+        place,
+        folder,
+        size,
+        train=write_images(folder / "train", "train", size.images),
+        held_out=write_images(folder / "test", "test", 256),
+        shown=write_images(folder / "shown", "test", min(1000, 4 * size.images)),
+        video=_write_video(folder / "clip.avi", folder / "train"),
+    )
+    with (
+        installed_broker(folder / "broker") as broker,
+        ServiceProcess(place.bundle, broker, folder / "cloud"),
+    ):
+        return list(stage.figures(broker))
+
+
+def _write_video(path: Path, images: Path) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (320, 240))
+    for image in sorted(images.rglob("*.png"))[:100]:
+        picture = Image.open(image).convert("RGB").resize((320, 240))
+        writer.write(np.asarray(picture))  # BGR for RGB: of no matter here
+    writer.release()
+    return path
+
+
+class _Agent:
+    """A running agent and its lines; ended when left, and its peak memory known then."""
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self._arguments = arguments
+        self._log = log
+        self.peak_bytes = 0
+
+    def __enter__(self) -> "_Agent":  # noqa: PYI034
+        agent = python("benchmarks.agent_process", *self._arguments)
+        with self._log.with_suffix(".err").open("wb") as errors, self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                python("benchmarks.peak_memory", *agent),
+                stdout=output,
+                stderr=errors,
+                env=environment(),
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+        self._process.wait(60)
+        last = self._log.with_suffix(".err").read_text().splitlines()[-1]
+        self.peak_bytes = int(last)
+
+    @property
+    def pid(self) -> int:
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return int(children.read_text().split()[0])
+
+    def lines(self) -> list[dict[str, Any]]:
+        text = self._log.read_text()
+        return [json.loads(one) for one in text.splitlines() if one.endswith("}")]
+
+    def wait(self, is_there: Callable[[dict[str, Any]], bool]) -> None:
+        deadline = time.monotonic() + 300
+        while not any(map(is_there, self.lines()[-50:])):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(self._log.with_suffix(".err").read_text())
+            time.sleep(0.2)
+
+    def processor_s(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class _Stage:
+    place: Workplace
+    folder: Path
+    size: _Size
+    train: Path
+    held_out: Path
+    shown: Path
+    video: Path
+
+    def figures(self, broker: Broker) -> Iterator[Figure]:
+        peaks, idles, overheads = [], [], []
+        for number in range(self.size.runs):
+            agent = self._everything(broker, f"everything-{number}")
+            peaks.append(agent.peak)
+            idles.append(agent.idle)
+            overheads.append(self._overhead(broker, f"training-{number}"))
+        yield Figure(
+            what="peak, everything on",
+            unit="MB",
+            samples=tuple(peaks),
+            target=at_most(_EXPECTED_MB),
+        )
+        yield Figure(
+            what="peak, nothing but training",
+            unit="MB",
+            samples=tuple(one.peak for one in overheads),
+        )
+        starts = tuple(self._start(broker, f"start-{n}") for n in range(self.size.starts))
+        yield Figure(
+            what="start to the first training step", unit="s", samples=starts, target=at_most(3.0)
+        )
+        yield Figure(
+            what="overhead / the learner's step",
+            unit="",
+            samples=tuple(one.overhead for one in overheads),
+            target=at_most(0.1),
+        )
+        yield Figure(
+            what="idle: share of a core", unit="%", samples=tuple(idles), target=at_most(1.0)
+        )
+
+    def _arguments(self, broker: Broker, name: str, *more: str) -> list[str]:
+        return [
+            "run", "--bundle", str(self.place.bundle.folder), "--broker", broker.url,
+            "--device", name, "--state", str(self.folder / name),
+            "--data", f"folder:{self.train}", "--held-out", f"folder:{self.held_out}",
+            "--batch-size", str(_BATCH), "--checkpoint-seconds", "5", *more,
+        ]  # fmt: skip
+
+    def _everything_on(self, broker: Broker, name: str) -> tuple[list[str], str]:
+        port = free_port()
+        arguments = self._arguments(
+            broker, name, "--stream", f"watch:{self.shown}", "--stream", f"camera:{self.video}",
+            "--endpoint", f"127.0.0.1:{port}",
+        )  # fmt: skip
+        return arguments, f"http://127.0.0.1:{port}"
+
+    def _everything(self, broker: Broker, name: str) -> "_Everything":
+        arguments, url = self._everything_on(broker, name)
+        with _Agent(arguments, self.folder / f"{name}.log") as agent:
+            agent.wait(lambda line: line["edge_step"] > 0)
+            self._use(url, self.folder / name / "endpoint-token")
+            agent.wait(lambda line: line["state"] == "WAITING" and line["spool"] == 0)
+            before, began = agent.processor_s(), time.monotonic()
+            time.sleep(self.size.idle_s)
+            idle = (agent.processor_s() - before) / (time.monotonic() - began)
+        self.place.tell(f"{name}: {agent.peak_bytes / 1e6:.1f} MB, idle {100 * idle:.2f} %")
+        return _Everything(agent.peak_bytes / 1e6, 100 * idle)
+
+    def _use(self, url: str, token: Path) -> None:
+        """Post images and ask for predictions while it trains."""
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+        with httpx2.Client(base_url=url, headers=headers, timeout=30) as client:
+            for image in sorted(self.train.rglob("*.png"))[: self.size.posted]:
+                content = image.read_bytes()
+                client.post("/predictions", content=content).raise_for_status()
+                client.post("/images", params={"label": image.parent.name}, content=content)
+
+    def _overhead(self, broker: Broker, name: str) -> "_Training":
+        arguments = self._arguments(broker, name)
+        with _Agent(arguments, self.folder / f"{name}.log") as agent:
+            agent.wait(lambda line: line["state"] in {"DRAINING", "FINISHED"})
+        lines = [line for line in agent.lines() if line["state"] == "TRAINING"]
+        steps = [(a, b) for a, b in pairwise(lines) if b["edge_step"] == a["edge_step"] + 1]
+        between = median(b["at"] - a["at"] for a, b in steps)
+        own = median(b["step_ms"] for _, b in steps) / 1000
+        overhead = between / own - 1
+        self.place.tell(
+            f"{name}: {1000 * between:.1f} ms from step to step, of which {1000 * own:.1f} ms are "
+            f"the learner's: {100 * overhead:.1f} %; {agent.peak_bytes / 1e6:.1f} MB"
+        )
+        return _Training(agent.peak_bytes / 1e6, max(overhead, 1e-6))
+
+    def _start(self, broker: Broker, name: str) -> float:
+        arguments, _ = self._everything_on(broker, name)
+        with _Agent(arguments, self.folder / f"{name}.log") as agent:
+            agent.wait(lambda line: line["edge_step"] > 0)
+        started = next(line["at"] for line in agent.lines() if line["edge_step"] > 0)
+        self.place.tell(f"{name}: first step after {started:.2f} s")
+        return float(started)
+
+
+@dataclass(frozen=True)
+class _Everything:
+    peak: float
+    idle: float
+
+
+@dataclass(frozen=True)
+class _Training:
+    peak: float
+    overhead: float

@@ -1,0 +1,1 @@
+"""Care of the machine that a device trains on: its priority, its memory, its heat."""

@@ -1,0 +1,75 @@
+"""What a device tells of itself: to the cloud, to the command line, to `hiertk-edge status`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hiertk_protocol.hiertk_pb2 import DeviceStatus
+from hiertk_protocol.host.problems import Problems
+from hiertk_protocol.manifest import Manifest
+
+from hiertk_edge.care.caretaker import Caretaker
+from hiertk_edge.care.sensors import resident_bytes
+from hiertk_edge.checkpointing import Checkpointing
+from hiertk_edge.config import EdgeConfig
+from hiertk_edge.inputs import Inputs
+from hiertk_edge.prediction.predictor import Predictor
+from hiertk_edge.progress import Progress
+
+
+@dataclass(frozen=True)
+class DeviceView:
+    """Everything that is told, put together from the parts that know it."""
+
+    config: EdgeConfig
+    manifest: Manifest
+    progress: Progress
+    inputs: Inputs
+    predictor: Predictor
+    caretaker: Caretaker
+    checkpointing: Checkpointing
+    problems: Problems
+
+    def status(self, state: DeviceStatus.State) -> DeviceStatus:
+        """Return the status, but for what spool and uplink add."""
+        status = self.progress.status(state)
+        streams = [stream.counts for stream in self.inputs.streams]
+        status.bad_images = sum(data.bad_images for data in self.inputs.data_sets)
+        status.bad_images += sum(counts.bad for counts in streams)
+        status.mislabelled_images = sum(counts.mislabelled for counts in streams)
+        if self.inputs.memory is not None:
+            counts = self.inputs.memory.counts.values()
+            status.waiting_samples = sum(one.waiting for one in counts)
+            status.rehearsal_samples = sum(one.reservoir + one.held_out for one in counts)
+        predictions = self.predictor.counts
+        status.predictions_total = predictions.total
+        status.predictions_by_cloud = predictions.by_cloud
+        status.temperature_c = self.caretaker.temperature_c
+        return status
+
+    def details(self, status: DeviceStatus) -> dict[str, Any]:
+        """Return the whole status with what only this device knows, as status.json has it."""
+        fields = {field.name: getattr(status, field.name) for field in status.DESCRIPTOR.fields}
+        return fields | {
+            "state": DeviceStatus.State.Name(status.state),
+            "device": self.config.device,
+            "deployment": self.manifest.deployment,
+            "backend": self.manifest.engine.backend,
+            "spool_max_bytes": int(self.config.spool.max_mib * (1 << 20)),
+            "budget_bytes": int(self.config.uplink.mib_per_day * (1 << 20)),
+            "class_counts": self.class_counts(),
+            "memory_bytes": resident_bytes(),
+            "checkpoint_step": self.checkpointing.saved_step,
+            "checkpoint_uptime_s": self.checkpointing.saved_uptime_s,
+            "problems": list(self.problems.lines),
+        }
+
+    def class_counts(self) -> dict[str, int]:
+        """Return the labelled images in the rehearsal memory by class name."""
+        if self.inputs.memory is None:
+            return {}
+        names = self.manifest.classes.names
+        return {
+            names[slot]: one.reservoir + one.held_out + one.waiting
+            for slot, one in self.inputs.memory.counts.items()
+            if slot < len(names)
+        }

@@ -1,0 +1,80 @@
+"""The endpoint's FastAPI application: routes, page and guard put together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from hiertk_protocol.errors import HiertkError
+from hiertk_protocol.host.problems import Problems
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from hiertk_edge.endpoint.bodies import Bodies
+from hiertk_edge.endpoint.camera_routes import camera_routes
+from hiertk_edge.endpoint.guard import Guard, refusal_response
+from hiertk_edge.endpoint.page import page_response
+from hiertk_edge.endpoint.record import Camera, RefusedError
+from hiertk_edge.endpoint.routes import image_routes, view_routes
+from hiertk_edge.endpoint.work import Work
+from hiertk_edge.endpoint.workers import Workers
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes are about. class_counts: images in the rehearsal memory, by slot."""
+
+    work: Work
+    status: Callable[[], Mapping[str, object]]
+    problems: Problems
+    token: str
+    camera: Camera | None
+    class_counts: Callable[[], Sequence[int]] | None
+
+
+def make_app(parts: Parts, workers: Workers) -> ASGIApp:
+    """Return the application."""
+    # No schema and no pages made of it: they would take memory, and load scripts from elsewhere.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(image_routes(parts.work, workers, Bodies()))
+    app.include_router(view_routes(parts.work, workers, parts.status, parts.class_counts))
+    if parts.camera is not None:
+        app.include_router(camera_routes(parts.camera, parts.work, workers))
+    app.add_api_route("/", page_response, response_class=Response)
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(HiertkError, _unavailable)
+    app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _failed)
+    return Guard(app, token=parts.token, open_paths={"/"}, problems=parts.problems)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    return refusal_response(error)
+
+
+async def _unavailable(_request: Request, error: Exception) -> Response:
+    return refusal_response(RefusedError(503, str(error)))
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path}"[:200]
+    return refusal_response(
+        RefusedError(
+            error.status_code, f"nothing answers to {asked}: docs/endpoint.md lists what does"
+        )
+    )
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return refusal_response(RefusedError(422, f"{first['loc'][-1]}: {first['msg']}"))
+
+
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return refusal_response(RefusedError(500, "the device failed to answer: its status says more"))

@@ -1,0 +1,104 @@
+"""What a device trains on: data sets, streams, and the rehearsal memory that streams fill."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from hiertk_protocol.host.problems import Problems
+from hiertk_protocol.manifest import Manifest
+
+from hiertk_edge.config import EdgeConfig
+from hiertk_edge.held_out import LabelledImages
+from hiertk_edge.images import normalize
+from hiertk_edge.rehearsal import RehearsalMemory
+from hiertk_edge.sources import DataSet, Stream, open_data_set, open_stream
+from hiertk_edge.sources.camera import Camera
+from hiertk_edge.state import StateFolder
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The open sources of one device. memory: None where no image can come after the data set's."""
+
+    manifest: Manifest
+    data: DataSet | None
+    held_out: DataSet | None
+    streams: tuple[Stream, ...]
+    memory: RehearsalMemory | None
+
+    @property
+    def data_sets(self) -> tuple[DataSet, ...]:
+        """The data sets that there are."""
+        return tuple(one for one in (self.data, self.held_out) if one is not None)
+
+    @property
+    def has_held_out(self) -> bool:
+        """Whether there may be images to measure on."""
+        return self.held_out is not None or self.memory is not None
+
+    @property
+    def camera(self) -> Camera | None:
+        """The first camera among the streams."""
+        return next((one for one in self.streams if isinstance(one, Camera)), None)
+
+    def held_out_images(self) -> Iterator[LabelledImages]:
+        """Yield the data set's held-out images; without one, those that the memory holds out."""
+        size = self.manifest.engine.batch_size
+        if self.held_out is not None:
+            for batch in self.held_out.batches_in_order(size):
+                yield batch.images, batch.labels
+        elif self.memory is not None:
+            for pixels, slots in self.memory.held_out(size):
+                yield normalize(pixels, self.manifest.input), slots
+
+    def start(self) -> None:
+        """Let the streams run."""
+        if self.memory is not None:
+            for stream in self.streams:
+                stream.start(self.memory)
+
+    def stop(self) -> None:
+        """End the streams."""
+        for stream in self.streams:
+            stream.stop()
+
+
+def open_inputs(
+    config: EdgeConfig,
+    manifest: Manifest,
+    state: StateFolder,
+    problems: Problems,
+    stack: ExitStack,
+) -> Inputs:
+    """Open all sources, and the memory until `stack` ends. Raises ConfigError or StorageError."""
+    names, info = manifest.classes.names, manifest.input
+
+    def data_set(text: str | None) -> DataSet | None:
+        return None if text is None else open_data_set(text, names, info)
+
+    memory = None
+    if config.goes_on:
+        memory = stack.enter_context(closing(_open_memory(config, manifest, state)))
+    return Inputs(
+        manifest=manifest,
+        data=data_set(config.data),
+        held_out=data_set(config.held_out),
+        streams=tuple(
+            open_stream(text, names, info, state=state.path, problems=problems)
+            for text in config.streams
+        ),
+        memory=memory,
+    )
+
+
+def _open_memory(config: EdgeConfig, manifest: Manifest, state: StateFolder) -> RehearsalMemory:
+    return RehearsalMemory(
+        state.rehearsal,
+        manifest=manifest,
+        max_bytes=int(config.rehearsal.max_mib * _MIB),
+        max_waiting=config.rehearsal.max_waiting,
+        held_out_share=config.rehearsal.held_out_share,
+        seed=config.training.seed,
+    )

@@ -1,0 +1,83 @@
+"""A data set of listed files: gone through in passes, decoded batch by batch."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.manifest import InputInfo
+
+from hiertk_edge.images import Float32Array, preprocess, read_image
+from hiertk_edge.sources.listing import Listing
+from hiertk_edge.sources.record import ImageBatch, SlotArray
+from hiertk_edge.sources.skipped import Skipped
+
+_log = logging.getLogger(__name__)
+
+
+class ListedImages:
+    """The data set of a listing. Unreadable images are counted, reported and skipped."""
+
+    def __init__(self, listing: Listing, info: InputInfo) -> None:
+        self._listing = listing
+        self._info = info
+        self._bad: set[int] = set()
+        self._skipped = Skipped("unreadable images", _log)
+        self.digest = listing.digest
+
+    def __len__(self) -> int:
+        return len(self._listing.names)
+
+    @property
+    def bad_images(self) -> int:
+        """Number of unreadable images met so far."""
+        return len(self._bad)
+
+    def batch_count(self, batch_size: int) -> int:
+        """Return the number of training batches of one pass; a last one of 1 image is dropped."""
+        full, rest = divmod(len(self), batch_size)
+        return full + (rest >= 2)
+
+    def training_batches(
+        self, batch_size: int, *, seed: int, consumed: int, passes: int
+    ) -> Iterator[ImageBatch]:
+        """Yield the batches of all passes, each shuffled its own way, after `consumed` ones.
+
+        A batch with fewer than 2 readable images is skipped: batch normalization needs two.
+        """
+        per_pass = self.batch_count(batch_size)
+        order = np.arange(0)
+        for index in range(consumed, per_pass * passes):
+            number, position = divmod(index, per_pass)
+            if position == 0 or not len(order):
+                order = np.random.default_rng([seed, number]).permutation(len(self))
+            chosen = order[position * batch_size : (position + 1) * batch_size]
+            images, labels = self._read(chosen)
+            if len(labels) >= 2:
+                yield ImageBatch(index + 1, images, labels)
+
+    def batches_in_order(self, batch_size: int) -> Iterator[ImageBatch]:
+        """Yield every image once, in the order of the listing."""
+        for number, start in enumerate(range(0, len(self), batch_size)):
+            images, labels = self._read(np.arange(start, min(start + batch_size, len(self))))
+            if len(labels):
+                yield ImageBatch(number + 1, images, labels)
+
+    def _read(self, chosen: npt.NDArray[np.int64]) -> tuple[Float32Array, SlotArray]:
+        images = np.empty((len(chosen), *self._info.shape), np.float32)
+        readable: list[int] = []
+        for index in chosen.tolist():
+            try:
+                image = read_image(self._listing.folder / self._listing.names[index])
+            except ConfigError as error:
+                self._note_bad(index, error)
+                continue
+            images[len(readable)] = preprocess(image, self._info)
+            readable.append(index)
+        return images[: len(readable)], self._listing.slots[readable].astype(np.int64)
+
+    def _note_bad(self, index: int, error: ConfigError) -> None:
+        if index not in self._bad:
+            self._bad.add(index)
+            self._skipped.note(error)

@@ -1,0 +1,71 @@
+"""What a state folder tells of a device that does not run; nothing in it is changed."""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiertk_protocol.errors import StorageError
+
+from hiertk_edge.state import StateFolder
+
+_RECORD = "checkpoint.json"
+_MAX_RECORD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class StoredState:
+    """The spool's counts by name, and the newest checkpoint; None, empty: there is none.
+
+    checkpoint_age_s: by the device's clock.
+    """
+
+    spool: dict[str, int]
+    checkpoint_step: int | None
+    checkpoint_age_s: float | None
+
+
+def read_state(path: Path) -> StoredState | None:
+    """Read a state folder; None if there is none. Raises StorageError if it cannot be read."""
+    folder = StateFolder(path)
+    try:
+        if not path.is_dir():
+            return None
+        step, age_s = _newest_checkpoint(folder.checkpoints)
+        spool = _counts(folder.spool) if folder.spool.exists() else {}
+    except PermissionError as error:
+        raise StorageError(f"{path}: {error.strerror}: ask with sudo") from error
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+    return StoredState(spool, step, age_s)
+
+
+def _counts(spool: Path) -> dict[str, int]:
+    uri = f"{spool.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=1.0)) as database:
+            cursor = database.execute("SELECT * FROM totals")
+            names = [column[0] for column in cursor.description]
+            values = cursor.fetchone() or ()
+            (held,) = database.execute("SELECT count(*) FROM batches").fetchone()
+    except sqlite3.Error as error:
+        raise StorageError(f"{spool}: {error}: `hiertk-edge run` says what to do") from error
+    counts = dict(zip(names, values, strict=False)) | {"held": held}
+    return {name: value for name, value in counts.items() if isinstance(value, int)}
+
+
+def _newest_checkpoint(folder: Path) -> tuple[int | None, float | None]:
+    if not folder.is_dir():
+        return None, None
+    generations = [path for path in folder.iterdir() if path.name.isdecimal()]
+    for path in sorted(generations, key=lambda one: int(one.name), reverse=True):
+        record = path / _RECORD
+        try:
+            with record.open("rb") as file:
+                step = json.loads(file.read(_MAX_RECORD_BYTES))["edge_step"]
+            return int(step), time.time() - record.stat().st_mtime
+        except (ValueError, TypeError, KeyError, FileNotFoundError):
+            continue  # damaged: `hiertk-edge run` puts it aside, and takes the one before
+    return None, None

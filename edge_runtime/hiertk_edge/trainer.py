@@ -1,0 +1,54 @@
+"""The edge step: train on a batch, take turns with predictions, spool the features."""
+
+import time
+
+from hiertk_protocol.hiertk_pb2 import FeatureBatch
+
+from hiertk_edge.learner import Float32Array, Learner, SlotArray
+from hiertk_edge.progress import Progress
+from hiertk_edge.spool import Cursor
+from hiertk_edge.spooling import Spooling
+from hiertk_edge.turns import Turns
+
+
+class EdgeTrainer:
+    """Does one edge step after the other."""
+
+    def __init__(
+        self, learner: Learner, turns: Turns, spooling: Spooling, progress: Progress
+    ) -> None:
+        self._learner = learner
+        self._turns = turns
+        self._spooling = spooling
+        self._progress = progress
+        self.newest: tuple[Float32Array, SlotArray] | None = None
+        """Images and labels of the newest step."""
+
+    @property
+    def edge_step(self) -> int:
+        """Optimizer steps done so far."""
+        return self._learner.edge_step
+
+    def can_train(self, samples: int) -> bool:
+        """Return whether a step can train on exactly so many samples."""
+        return self._learner.can_train(samples)
+
+    def step(self, images: Float32Array, labels: SlotArray, *, sent: int, cursor: Cursor) -> None:
+        """Train on a batch, and put the features of its first `sent` images into the spool.
+
+        cursor: the place in the data behind this batch. Raises ProtocolError if training diverged.
+        """
+        edge_step = self._learner.edge_step
+        with self._turns.turn():
+            started = time.perf_counter()
+            result = self._learner.step(images, labels)
+            step_ms = 1000 * (time.perf_counter() - started)
+        self._spooling.put(
+            result.rows(0, sent),
+            labels[:sent],
+            edge_step=edge_step,
+            purpose=FeatureBatch.TRAIN,
+            cursor=cursor,
+        )
+        self.newest = (images, labels)
+        self._progress.add(result, labels, edge_step=self._learner.edge_step, step_ms=step_ms)

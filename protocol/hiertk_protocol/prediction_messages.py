@@ -1,0 +1,119 @@
+"""Asking the final exit: a request's features, and the probabilities or the refusal in its reply.
+
+A request stores nothing and changes nothing, so unlike a feature batch it has no key; what a reply
+belongs to, MQTT's correlation data says.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hiertk_protocol.codec import Float32Array, Quantized, decode, encode
+from hiertk_protocol.errors import ProtocolError
+from hiertk_protocol.hiertk_pb2 import PredictReply, PredictRequest
+from hiertk_protocol.manifest import Manifest
+from hiertk_protocol.messages import parse_into
+
+MAX_PREDICT_SAMPLES = 16
+_MAX_ERROR_LETTERS = 200
+_REPLY_ENVELOPE_BYTES = 2048
+_LARGEST_STEP = 1 << 62
+_SUM_TOLERANCE = 1e-3  # of 4096 float32 probabilities
+
+
+class CloudRefusedError(ProtocolError):
+    """The cloud answered a request with a reason instead of probabilities."""
+
+
+@dataclass(frozen=True)
+class FinalExitReply:
+    """What the cloud answers. probabilities: (N, class slots) float32, 0 where a slot is closed."""
+
+    cloud_step: int
+    probabilities: Float32Array
+
+
+class PredictionContract:
+    """What a deployment's requests and replies must be like; both sides check with it."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._bundle_id = manifest.bundle_id
+        self._shape = manifest.features.shape
+        self._capacity = manifest.classes.capacity
+        self._open_slots = len(manifest.classes.names)
+
+    def request(self, features: Quantized) -> bytes:
+        """Return the request for features (N, C, H, W), N up to 16."""
+        message = PredictRequest(
+            bundle_id=self._bundle_id, shape=features.values.shape, features=encode(features)
+        )
+        payload: bytes = message.SerializeToString()
+        return payload
+
+    def read_request(self, payload: bytes) -> Quantized:
+        """Return the features that a request asks about.
+
+        Raises ProtocolError with the reason that the reply gives.
+        """
+        message = PredictRequest()
+        parse_into(message, payload, "prediction request")
+        if message.bundle_id != self._bundle_id:
+            raise ProtocolError(
+                f"made with bundle {message.bundle_id.hex()[:16]}, not {self._bundle_id.hex()[:16]}"
+            )
+        shape = tuple(message.shape[:5])
+        if shape[1:] != self._shape or not 0 < shape[0] <= MAX_PREDICT_SAMPLES:
+            raise ProtocolError(
+                f"shape {shape} is not (1 to {MAX_PREDICT_SAMPLES}, *{self._shape})"
+            )
+        return decode(message.features, shape)
+
+    def reply(self, answer: FinalExitReply) -> bytes:
+        """Return the reply that gives probabilities."""
+        message = PredictReply(
+            cloud_step=answer.cloud_step, probabilities=answer.probabilities.reshape(-1)
+        )
+        payload: bytes = message.SerializeToString()
+        return payload
+
+    def refusal(self, reason: str) -> bytes:
+        """Return the reply that says in a line why there are none."""
+        message = PredictReply(error=reason[:_MAX_ERROR_LETTERS])
+        payload: bytes = message.SerializeToString()
+        return payload
+
+    def read_reply(self, payload: bytes, samples: int) -> FinalExitReply:
+        """Return what the reply to a request of so many samples says.
+
+        Raises CloudRefusedError with the cloud's reason if it gave none, ProtocolError if the reply
+        breaks the contract.
+        """
+        values = samples * self._capacity
+        message = PredictReply()
+        parse_into(message, payload, "prediction reply", 4 * values + _REPLY_ENVELOPE_BYTES)
+        if message.error:
+            raise CloudRefusedError(_one_line(message.error) or "without a reason")
+        if message.cloud_step > _LARGEST_STEP:
+            raise ProtocolError(f"prediction reply: cloud step {message.cloud_step}")
+        if len(message.probabilities) != values:
+            raise ProtocolError(
+                f"prediction reply: {len(message.probabilities)} probabilities for {samples} "
+                f"samples of {self._capacity} slots"
+            )
+        probabilities = np.array(message.probabilities, np.float32).reshape(samples, -1)
+        self._check(probabilities)
+        return FinalExitReply(message.cloud_step, probabilities)
+
+    def _check(self, probabilities: Float32Array) -> None:
+        # A NaN compares as false.
+        if not (probabilities.min() >= 0 and probabilities.max() <= 1):
+            raise ProtocolError("prediction reply: a probability is not between 0 and 1")
+        if probabilities[:, self._open_slots :].any():
+            raise ProtocolError("prediction reply: a slot without a class has a probability")
+        if np.abs(probabilities.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+            raise ProtocolError("prediction reply: the probabilities do not sum to 1")
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable[:_MAX_ERROR_LETTERS].split())
