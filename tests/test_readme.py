@@ -24,7 +24,7 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
     yield started
     for process in started:
         process.terminate()
-        process.wait(20)
+        assert process.wait(20) == 0
 
 
 def test_it_shows_the_main_commands() -> None:
@@ -46,8 +46,8 @@ def test_the_commands_run_one_after_the_other(
     with broker:
         for command in OTHERS:
             words = shlex.split(command.replace("mqtt://localhost", broker.url))
-            if words[:2] == ["hiertk-cloud", "serve"]:
-                log = (tmp_path / "cloud.log").open("wb")
+            if words[:2] == ["hiertk-cloud", "serve"] or "--stream" in words:
+                log = (tmp_path / f"{words[0]}.log").open("wb")
                 with log:
                     processes.append(
                         subprocess.Popen(

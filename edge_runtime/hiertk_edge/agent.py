@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hiertk_protocol.errors import TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
@@ -57,6 +58,7 @@ class Agent:
         passes: Passes | None,
         feed: RehearsalFeed | None,
         spool: Spool,
+        state: Path,
         spooling: Spooling,
         schedule: Schedule,
         stop_asked: Callable[[], bool],
@@ -71,6 +73,7 @@ class Agent:
         self._passes = passes
         self._feed = feed
         self._spool = spool
+        self._state = state
         self._spooling = spooling
         self._schedule = schedule
         self._stop_asked = stop_asked
@@ -191,7 +194,7 @@ class Agent:
                 return False
             if time.monotonic() >= deadline:
                 raise TransportError(
-                    f"{self._spool.totals.held} messages are still in the spool: "
+                    f"{self._spool.totals.held} messages are still in the spool {self._state}: "
                     "run the same command again to send them"
                 )
         self._report(DeviceStatus.FINISHED)

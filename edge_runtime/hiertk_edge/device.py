@@ -133,15 +133,19 @@ class _Device:
             status=self._telling.details,
             problems=problems,
         )
+        held_out = HeldOut(
+            partial(self._inputs.held_out_images, batch_size), learner, turns, spooling, progress
+        )
         self._agent = Agent(
             trainer=EdgeTrainer(learner, turns, spooling, progress),
-            held_out=_held_out(self._inputs, learner, turns, spooling, progress),
+            held_out=held_out if self._inputs.has_held_out else None,
             checkpointing=checkpointing,
             predictor=predictor,
             caretaker=caretaker,
             passes=_passes(config, self._inputs, batch_size),
             feed=_feed(config, self._inputs, learner, batch_size, problems),
             spool=spool,
+            state=config.state,
             spooling=spooling,
             schedule=Schedule(config.training.evaluate_every, config.training.drain_timeout_s),
             stop_asked=watch.stop_asked,
@@ -223,14 +227,6 @@ def _open_uplink(config: EdgeConfig, bundle: Bundle, spool: Spool, problems: Pro
 
 def _care_limits(config: EdgeConfig) -> CareLimits:
     return CareLimits(config.care.max_memory_mib * _MIB, config.care.max_temperature_c)
-
-
-def _held_out(
-    inputs: Inputs, learner: Learner, turns: Turns, spooling: Spooling, progress: Progress
-) -> HeldOut | None:
-    if not inputs.has_held_out:
-        return None
-    return HeldOut(inputs.held_out_images, learner, turns, spooling, progress)
 
 
 def _passes(config: EdgeConfig, inputs: Inputs, batch_size: int) -> Passes | None:

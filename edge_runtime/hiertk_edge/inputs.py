@@ -43,14 +43,13 @@ class Inputs:
         """The first camera among the streams."""
         return next((one for one in self.streams if isinstance(one, Camera)), None)
 
-    def held_out_images(self) -> Iterator[LabelledImages]:
+    def held_out_images(self, batch_size: int) -> Iterator[LabelledImages]:
         """Yield the data set's held-out images; without one, those that the memory holds out."""
-        size = self.manifest.engine.batch_size
         if self.held_out is not None:
-            for batch in self.held_out.batches_in_order(size):
+            for batch in self.held_out.batches_in_order(batch_size):
                 yield batch.images, batch.labels
         elif self.memory is not None:
-            for pixels, slots in self.memory.held_out(size):
+            for pixels, slots in self.memory.held_out(batch_size):
                 yield normalize(pixels, self.manifest.input), slots
 
     def start(self) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from mqtt_client import wait_until
@@ -71,8 +72,10 @@ def test_sigterm_ends_cloud_and_device_cleanly(deployment: Deployment) -> None:
     assert end(device, signal.SIGTERM) == 0
     assert end(cloud, signal.SIGTERM) == 0
     assert not summary(device)["finished"]
-    checkpoint = deployment.folder / "pi-1" / "checkpoint"
-    assert open_learner(deployment.bundle, checkpoint=checkpoint).edge_step == (
+    bundle_id = deployment.bundle.manifest.bundle_id
+    checkpoint = Checkpoints(deployment.folder / "pi-1" / "checkpoints", bundle_id).newest()
+    assert checkpoint is not None
+    assert open_learner(deployment.bundle, checkpoint=checkpoint.learner_file).edge_step == (
         deployment.trained("pi-1")
     )
     progress = deployment.cloud_progress()

@@ -15,6 +15,7 @@ class Inbox:
     def __init__(self) -> None:
         self._woken = threading.Condition()
         self._is_woken = False
+        self._is_closed = False
         self._events: deque[Event] = deque()
 
     def put(self, event: Event) -> None:
@@ -35,6 +36,12 @@ class Inbox:
         with self._woken:
             self._wake()
 
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        with self._woken:
+            self._is_closed = True
+            self._wake()
+
     def take(self) -> list[Event]:
         """Return all events, in order; none of them is left."""
         with self._woken:
@@ -46,7 +53,7 @@ class Inbox:
     def wait(self, until: float) -> None:
         """Wait until woken since the last `take`, or for a time of the monotonic clock."""
         with self._woken:
-            if not self._is_woken:
+            if not (self._is_woken or self._is_closed):
                 self._woken.wait(max(0.0, until - time.monotonic()))
 
     def _wake(self) -> None:

@@ -161,7 +161,7 @@ class Uplink:
     def stop(self, state: DeviceStatus.State) -> None:
         """Stop sending, publish the last state and disconnect."""
         self._is_stopping = True
-        self._inbox.wake()
+        self._inbox.close()
         self._thread.join()
         self._requests.give_up("the device is stopping")
         status = self.status()

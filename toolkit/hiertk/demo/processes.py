@@ -4,6 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +15,24 @@ from hiertk_protocol.errors import StorageError, error_of_exit_code
 from typing_extensions import Self
 
 _STOP_TIMEOUT_S = 15.0
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Put Ctrl-C off until the block ends: a child that was started must be known to be ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda got, _frame: came.append(got)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for got in came:
+            signal.raise_signal(got)
 
 
 @dataclass
@@ -56,7 +77,7 @@ class Children:
         """Run `python -m MODULE ARGUMENTS`, its output going to a file of its own."""
         log = self.logs / f"{name}.log"
         # A session of its own: Ctrl-C in the terminal reaches the demo alone, which ends the rest.
-        with log.open("wb") as output:
+        with log.open("wb") as output, _interrupted_later():
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -66,8 +87,8 @@ class Children:
                 env=os.environ | {"OMP_WAIT_POLICY": "passive"},
                 start_new_session=True,
             )
-        child = Child(name, process, log)
-        self.started.append(child)
+            child = Child(name, process, log)
+            self.started.append(child)
         return child
 
     def __enter__(self) -> Self:
