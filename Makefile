@@ -31,7 +31,7 @@ test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other
 test-arm64: $(VENV)/dev.done  ## Run the tests on an emulated Raspberry Pi (Debian, root, 6 GB below ~/.cache)
 	$(BIN)/python -m pytest -m arm64 tests/arm64 $(PYTEST)
 
-test-boot: $(VENV)/dev.done  ## Boot the cloud service in a container with systemd (Debian, root, 1 GB below ~/.cache)
+test-boot: $(VENV)/dev.done  ## Boot service and device in a container with systemd (Debian, root, 1 GB below ~/.cache)
 	$(BIN)/python -m pytest -m boot tests/boot $(PYTEST)
 
 test-faults: $(VENV)/dev.done  ## Kill broker, service and devices 100 times under load, and count (root; SEED=N)

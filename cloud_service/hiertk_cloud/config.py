@@ -23,12 +23,12 @@ from hiertk_protocol.host.sections import (
     is_loopback,
 )
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["PROGRAM", "CloudConfig", "is_loopback", "load_config"]
 
 PROGRAM = Program(
     name="hiertk-cloud",
+    env_prefix="HIERTK_CLOUD_",
     default_file=Path("/etc/hiertk/cloud.toml"),
     credentials=(
         ("broker", "ca"),
@@ -107,16 +107,12 @@ class ApiConfig(ListenConfig):
         return self
 
 
-class CloudConfig(BaseSettings):
+class CloudConfig(Section):
     """Everything that `hiertk-cloud serve` is told. bundle: a folder, or a zip of one.
 
     json_lines: write each line as JSON. factory: `package.module:factory` of a network of one's
     own, which is run.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="HIERTK_CLOUD_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
 
     bundle: FilePath
     state: FilePath

@@ -110,6 +110,8 @@ class Agent:
             else:
                 self._feed.wait(_IDLE_S)
                 self._report(DeviceStatus.WAITING)
+                if self._checkpointing.is_due_at_rest:
+                    self._save()
         return False
 
     def _rest(self, state: DeviceStatus.State) -> None:
@@ -141,13 +143,18 @@ class Agent:
         return True
 
     def _after_step(self, count: int) -> None:
-        if self._checkpointing.is_due and self._trainer.newest is not None:
-            if self._feed is not None and self._held_out is not None:
-                self._predictor.calibration = self._held_out.calibrate(_CALIBRATION_BATCHES)
-            self._checkpointing.save(*self._trainer.newest, self._predictor.calibration)
+        if self._checkpointing.is_due:
+            self._save()
         every = self._schedule.evaluate_every
         if every and count % every == 0:
             self._evaluate()
+
+    def _save(self) -> None:
+        if self._trainer.newest is None:
+            return
+        if self._feed is not None and self._held_out is not None:
+            self._predictor.calibration = self._held_out.calibrate(_CALIBRATION_BATCHES)
+        self._checkpointing.save(*self._trainer.newest, self._predictor.calibration)
 
     def _end_passes(self) -> bool:
         """Measure after the last batch; return False if asked to stop on the way."""

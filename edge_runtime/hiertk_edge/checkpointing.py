@@ -47,6 +47,11 @@ class Checkpointing:
         return steps >= self._every_steps and time.monotonic() >= self._due
 
     @property
+    def is_due_at_rest(self) -> bool:
+        """Whether time is enough and there were steps: while nothing comes, their number is not."""
+        return self.has_news and time.monotonic() >= self._due
+
+    @property
     def has_news(self) -> bool:
         """Whether there were steps since the newest one."""
         return self._learner.edge_step != self.saved_step

@@ -22,12 +22,12 @@ from hiertk_protocol.host.sections import (
 )
 from hiertk_protocol.topics import check_device_name
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hiertk_edge.sources.kinds import DATA_SETS, STREAMS, SourceKind
 
 PROGRAM = Program(
     name="hiertk-edge",
+    env_prefix="HIERTK_EDGE_",
     default_file=Path("/etc/hiertk/edge.toml"),
     credentials=(
         ("broker", "ca"),
@@ -138,17 +138,13 @@ class CareConfig(Section):
     max_temperature_c: Finite = Field(default=80.0, ge=0, le=150)
 
 
-class EdgeConfig(BaseSettings):
+class EdgeConfig(Section):
     """Everything that `hiertk-edge run` is told.
 
     bundle: a folder, or a zip of one. state: by default $STATE_DIRECTORY, else
     ./hiertk-edge-DEVICE. data, held_out: data sets; streams: images that come when they come.
     json_lines: write each line as JSON.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="HIERTK_EDGE_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
 
     bundle: FilePath
     device: str

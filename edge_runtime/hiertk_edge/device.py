@@ -159,7 +159,7 @@ class _Device:
             self.uplink.start()
             if self._endpoint is not None:
                 self._endpoint.start()
-                self._telling.endpoint = self._endpoint.address
+                self._telling.endpoint = self._endpoint
                 _log.info("the endpoint is at %s", self._endpoint.address)
             self._inputs.start()
             self._telling.started()

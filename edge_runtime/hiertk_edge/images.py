@@ -91,10 +91,12 @@ def resize(image: Image.Image, info: InputInfo) -> Pixels:
 
 def normalize(pixels: Pixels, info: InputInfo) -> Float32Array:
     """Return the inputs (N, 3, size, size) float32 of (N, size, size, 3): /255, normalized."""
-    scaled = pixels.astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255)
-    mean = np.array(info.mean, np.float32).reshape(3, 1, 1)
-    std = np.array(info.std, np.float32).reshape(3, 1, 1)
-    return np.ascontiguousarray((scaled - mean) / std)
+    inputs = np.empty((len(pixels), *info.shape), np.float32)
+    inputs[:] = pixels.transpose(0, 3, 1, 2)
+    inputs /= np.float32(255)
+    inputs -= np.array(info.mean, np.float32).reshape(3, 1, 1)
+    inputs /= np.array(info.std, np.float32).reshape(3, 1, 1)
+    return inputs
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from hiertk_edge.sources import DataSet, ImageBatch
 from hiertk_edge.spool import Cursor
@@ -31,7 +32,12 @@ class Passes:
         return Cursor(plan=plan)
 
     def batches(self, cursor: Cursor) -> Iterator[ImageBatch]:
-        """Yield what comes after the cursor."""
-        return self._data.training_batches(
+        """Yield what comes after the cursor, while a thread reads the batch after it."""
+        batches = self._data.training_batches(
             self._batch_size, seed=self._seed, consumed=cursor.consumed, passes=self._epochs
         )
+        with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+            coming = reader.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = reader.submit(next, batches, None)
+                yield batch

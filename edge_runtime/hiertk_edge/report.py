@@ -11,24 +11,41 @@ from hiertk_edge.watch import Outcome
 
 Line = Callable[[DeviceStatus], str]
 
+_AT_WORK = frozenset({DeviceStatus.TRAINING, DeviceStatus.WAITING})
+
 
 class Reporter:
-    """Prints a line of progress every so many seconds, and when the state changes."""
+    """Prints a line of progress every so many seconds, and when the state changes.
+
+    Nothing new, no line: what runs for weeks must not fill a log.
+    """
 
     def __init__(self, line: Line, *, every_s: float = 2.0) -> None:
         self._line = line
         self._every_s = every_s
         self._due = 0.0
         self._state: int | None = None
+        self._printed = ""
 
     def show(self, status: DeviceStatus) -> None:
         """Print the status if it is time to."""
         now = time.monotonic()
-        if now < self._due and status.state == self._state:
+        if now < self._due and not is_news(self._state, status.state):
             return
         self._due = now + self._every_s
         self._state = status.state
-        print(self._line(status), flush=True)
+        line = self._line(status)
+        if line != self._printed:
+            print(line, flush=True)
+        self._printed = line
+
+
+def is_news(before: int | None, state: int) -> bool:
+    """Return whether a state is worth telling at once.
+
+    With streams a device trains and waits in turn, several times a second maybe: that is not.
+    """
+    return state != before and not {before, state} <= _AT_WORK
 
 
 def human_line(status: DeviceStatus) -> str:

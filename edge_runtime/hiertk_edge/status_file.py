@@ -59,8 +59,9 @@ class Status(BaseModel):
     """What the agent tells: the fields of DeviceStatus by name, and what only the device knows.
 
     None and empty: not told. class_counts: labelled images in the rehearsal memory by class name.
-    broker: how the connection is, in a few words. endpoint: its URL. checkpoint_uptime_s: since
-    boot, when the newest one was written. spool_max_bytes, budget_bytes: 0 is no limit.
+    broker: how the connection is, in a few words. endpoint: its URL. corrections: predictions that
+    somebody gave the label of; right_share: how many of them said it already. checkpoint_uptime_s:
+    since boot, when the newest one was written. spool_max_bytes, budget_bytes: 0 is no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -101,6 +102,8 @@ class Status(BaseModel):
     mislabelled_images: int = 0
     predictions_total: int | None = None
     predictions_by_cloud: int | None = None
+    corrections: int = 0
+    right_share: float | None = None
     temperature_c: float | None = None
     memory_bytes: int | None = None
     checkpoint_step: int | None = None

@@ -72,13 +72,17 @@ def _of_running(status: Status) -> Iterator[Row]:
     yield "spool", _spool(status)
     yield "gave way", _gave_way(status)
     yield "link", _link(status)
-    yield (
-        "predictions",
-        (f"{_count(status.predictions_total)}, {_count(status.predictions_by_cloud)} by the cloud"),
-    )
+    yield "predictions", _predictions(status)
     if status.endpoint:
         yield "endpoint", status.endpoint
     yield "machine", f"{_number(status.temperature_c, 'C', 0)}, {_size(status.memory_bytes)} held"
+
+
+def _predictions(status: Status) -> str:
+    text = f"{_count(status.predictions_total)}, {_count(status.predictions_by_cloud)} by the cloud"
+    if status.right_share is None:
+        return text
+    return f"{text}; {status.corrections} corrected, {status.right_share:.0%} of them right before"
 
 
 def _of_stopped(stored: StoredState) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
@@ -11,9 +11,12 @@ from hiertk_protocol.host.notify import Notifier
 from hiertk_protocol.host.problems import Problems
 
 from hiertk_edge.device_view import DeviceView
-from hiertk_edge.report import human_line
+from hiertk_edge.report import human_line, is_news
 from hiertk_edge.status_file import StatusFile
 from hiertk_edge.uplink import Uplink
+
+if TYPE_CHECKING:
+    from hiertk_edge.endpoint.server import Endpoint
 
 _FILE_EVERY_S = 5.0
 _SYSTEMD_EVERY_S = 1.0
@@ -40,17 +43,21 @@ class Telling:
         self._file_due = 0.0
         self._systemd_due = 0.0
         self._state: DeviceStatus.State = DeviceStatus.OFFLINE
-        self.endpoint = ""
-        """Where the endpoint listens, once it does."""
+        self.endpoint: Endpoint | None = None
+        """Once it listens."""
 
     def report(self, state: DeviceStatus.State) -> None:
         """Tell everybody who is due. Raises what ended the uplink's thread."""
         self._uplink.check()
-        self._uplink.report(self._view.status(state))
+        own = self._view.status(state)
+        if self.endpoint is not None:
+            own.bad_images += self.endpoint.counts.bad
+            own.mislabelled_images += self.endpoint.counts.mislabelled
+        self._uplink.report(own)
         status = self._uplink.status()
         self._show(status)
         now = time.monotonic()
-        if now >= self._file_due or state != self._state:
+        if now >= self._file_due or is_news(self._state, state):
             self._file_due = now + _FILE_EVERY_S
             self._write(status)
         if now >= self._systemd_due:
@@ -76,11 +83,15 @@ class Telling:
 
     def _details(self, status: DeviceStatus) -> dict[str, Any]:
         is_online = self._uplink.cloud_is_online
-        link = {
-            "broker": "the cloud is online" if is_online else "no cloud",
-            "endpoint": self.endpoint,
-        }
-        return self._view.details(status) | link
+        more: dict[str, Any] = {"broker": "the cloud is online" if is_online else "no cloud"}
+        if self.endpoint is not None:
+            counts = self.endpoint.counts
+            more |= {
+                "endpoint": self.endpoint.address,
+                "corrections": counts.corrections,
+                "right_share": counts.right_share,
+            }
+        return self._view.details(status) | more
 
     def _write(self, status: DeviceStatus) -> None:
         try:

@@ -151,6 +151,19 @@ def test_it_goes_on_where_it_was_stopped(watching: EdgeConfig, tmp_path: Path) -
         device.wait(lambda status: status.edge_step > steps and not status.waiting_samples)
 
 
+def test_a_checkpoint_is_written_while_nothing_comes(watching: EdgeConfig, tmp_path: Path) -> None:
+    show(tmp_path / "inbox", 4)
+    config = changed(watching, checkpoint={"every_steps": 1_000_000, "every_s": 2})
+    with Running(config) as device:
+        device.wait_until_kept(12)
+        wait_until(lambda: checkpoint_step(config) == device.newest.edge_step > 0, PATIENCE_S)
+
+
+def checkpoint_step(config: EdgeConfig) -> int:
+    newest = Checkpoints(config.state / "checkpoints", MANIFEST.bundle_id).newest()
+    return 0 if newest is None else newest.record.edge_step
+
+
 def test_bad_and_mislabelled_files_are_counted_and_the_rest_is_trained_on(
     watching: EdgeConfig, tmp_path: Path
 ) -> None:

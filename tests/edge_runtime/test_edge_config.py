@@ -73,6 +73,21 @@ def test_the_command_line_is_above_the_environment_and_that_above_the_file(
     assert config.streams == ("watch:/srv/new",)
 
 
+def test_a_configuration_that_a_program_makes_is_no_matter_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HIERTK_EDGE_DATA", "folder:elsewhere")
+    made = EdgeConfig.model_validate(
+        {
+            "bundle": "bundle",
+            "device": "pi-1",
+            "data": "folder:here",
+            "broker": {"url": "mqtt://localhost"},
+        }
+    )
+    assert made.data == "folder:here"
+
+
 def test_no_file_is_needed_where_the_options_say_enough() -> None:
     options = {
         "bundle": Path("bundle"),

@@ -46,6 +46,21 @@ def test_progress_is_paced_but_a_new_state_is_told_at_once(
     assert [line.split()[0] for line in lines] == ["training", "draining"]
 
 
+def test_what_trains_and_waits_in_turn_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(human_line, every_s=60)
+    for step in range(5):
+        reporter.show(DeviceStatus(state=DeviceStatus.TRAINING, edge_step=step))
+        reporter.show(DeviceStatus(state=DeviceStatus.WAITING, edge_step=step))
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_line_that_says_nothing_new_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(human_line, every_s=0)
+    for step in (1, 1, 1, 2, 2):
+        reporter.show(DeviceStatus(state=DeviceStatus.WAITING, edge_step=step))
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_the_end_is_a_table_or_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     status = progress_of([1.0]).status(DeviceStatus.FINISHED)
     outcome = Outcome(finished=True, status=status, seconds=1.23456)

@@ -1,6 +1,7 @@
 """`hiertk-edge run`: train, predict and send."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,9 @@ from hiertk_protocol import console
 
 from hiertk_edge.commands.interruption import Interruption
 from hiertk_edge.commands.options import ConfigOption, Debug, PublicKey, log_to_stderr
+
+_LINE_EVERY_S = 2.0
+_LOG_LINE_EVERY_S = 60.0  # in a journal that is kept for weeks, on a card
 
 
 def run(
@@ -150,7 +154,8 @@ def run(
     from hiertk_edge.report import Reporter, human_line, json_line, outcome_json, print_outcome
     from hiertk_edge.watch import Watch
 
-    reporter = Reporter(json_line if loaded.json_lines else human_line)
+    every_s = _LINE_EVERY_S if loaded.json_lines or sys.stdout.isatty() else _LOG_LINE_EVERY_S
+    reporter = Reporter(json_line if loaded.json_lines else human_line, every_s=every_s)
     outcome = run_device(loaded, Watch(interruption.is_asked, reporter.show))
     if loaded.json_lines:
         print(outcome_json(outcome))

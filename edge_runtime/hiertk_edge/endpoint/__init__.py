@@ -1,6 +1,6 @@
 """The local HTTP endpoint: a robot's own program posts images, asks for predictions, corrects them.
 
-Importing it is cheap: FastAPI and uvicorn are imported by its thread, once it serves.
+Importing it is cheap: Starlette and uvicorn are imported by its thread, once it serves.
 """
 
 from hiertk_edge.endpoint.record import Camera, EndpointCounts, EndpointSettings, Frame

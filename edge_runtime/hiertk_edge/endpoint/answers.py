@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from hiertk_edge.endpoint.work import Prediction
 from hiertk_edge.prediction.record import Exit, Scores
@@ -83,6 +84,11 @@ class TeachAnswer(_Answer):
 
     frames: int
     label: str = Field(alias="class")
+
+
+def answer_response(answer: _Answer, status: int = 200) -> Response:
+    """Return an answer as JSON."""
+    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 def prediction_answer(prediction: Prediction, top: int) -> PredictionAnswer:

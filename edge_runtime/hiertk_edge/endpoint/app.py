@@ -1,15 +1,15 @@
-"""The endpoint's FastAPI application: routes, page and guard put together."""
+"""The endpoint's application: routes, page and guard put together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from hiertk_protocol.errors import HiertkError
 from hiertk_protocol.host.problems import Problems
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from hiertk_edge.endpoint.bodies import Bodies
@@ -36,18 +36,22 @@ class Parts:
 
 def make_app(parts: Parts, workers: Workers) -> ASGIApp:
     """Return the application."""
-    # No schema and no pages made of it: they would take memory, and load scripts from elsewhere.
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.include_router(image_routes(parts.work, workers, Bodies()))
-    app.include_router(view_routes(parts.work, workers, parts.status, parts.class_counts))
+    routes = [
+        *image_routes(parts.work, workers, Bodies()),
+        *view_routes(parts.work, workers, parts.status, parts.class_counts),
+        Route("/", page_response, methods=["GET"]),
+    ]
     if parts.camera is not None:
-        app.include_router(camera_routes(parts.camera, parts.work, workers))
-    app.add_api_route("/", page_response, response_class=Response)
-    app.add_exception_handler(RefusedError, _refused)
-    app.add_exception_handler(HiertkError, _unavailable)
-    app.add_exception_handler(HTTPException, _unknown)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _failed)
+        routes += camera_routes(parts.camera, parts.work, workers)
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            RefusedError: _refused,
+            HiertkError: _unavailable,
+            HTTPException: _unknown,
+            Exception: _failed,
+        },
+    )
     return Guard(app, token=parts.token, open_paths={"/"}, problems=parts.problems)
 
 
@@ -68,12 +72,6 @@ async def _unknown(request: Request, error: Exception) -> Response:
             error.status_code, f"nothing answers to {asked}: docs/endpoint.md lists what does"
         )
     )
-
-
-async def _invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return refusal_response(RefusedError(422, f"{first['loc'][-1]}: {first['msg']}"))
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

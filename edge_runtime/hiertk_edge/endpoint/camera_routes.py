@@ -1,38 +1,35 @@
 """What can be asked of the device's own camera, one function per path."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from hiertk_edge.endpoint.answers import (
     CameraAnswer,
-    PredictionAnswer,
     TeachAnswer,
+    answer_response,
     prediction_answer,
 )
+from hiertk_edge.endpoint.queries import TeachQuery, TopQuery, read_query
 from hiertk_edge.endpoint.record import Camera, Frame, RefusedError
-from hiertk_edge.endpoint.routes import DEFAULT_TOP, Label, Top
 from hiertk_edge.endpoint.work import Work
 from hiertk_edge.endpoint.workers import Workers
 
 OLDEST_S = 5.0
 _RETRY_S = 1
-_DEFAULT_FRAMES = 20
 
 
-def camera_routes(camera: Camera, work: Work, workers: Workers) -> APIRouter:
+def camera_routes(camera: Camera, work: Work, workers: Workers) -> list[Route]:
     """Return the routes of a device with a camera."""
-    router = APIRouter(prefix="/camera")
 
-    @router.get("")
-    async def show() -> CameraAnswer:
+    async def show(_request: Request) -> Response:
         """Return what is known of the newest frame."""
         frame = _newest(camera)
-        return CameraAnswer(age_s=frame.age_s, size=len(frame.pixels))
+        return answer_response(CameraAnswer(age_s=frame.age_s, size=len(frame.pixels)))
 
-    @router.post("/predictions")
-    async def predict(top: Top = DEFAULT_TOP) -> PredictionAnswer:
+    async def predict(request: Request) -> Response:
         """Answer for what the camera sees now."""
+        query = read_query(TopQuery, request)
         frame = _newest(camera)
         if frame.age_s > OLDEST_S:
             raise RefusedError(
@@ -40,17 +37,20 @@ def camera_routes(camera: Camera, work: Work, workers: Workers) -> APIRouter:
                 f"the camera's newest frame is {frame.age_s:.0f} s old: look after the camera",
                 retry_after_s=_RETRY_S,
             )
-        return prediction_answer(await workers.run(work.predict, frame.pixels), top)
+        prediction = await workers.run(work.predict, frame.pixels)
+        return answer_response(prediction_answer(prediction, query.top))
 
-    @router.post("/teach", status_code=202)
-    async def teach(
-        label: Label, frames: Annotated[int, Query(ge=1, le=1000)] = _DEFAULT_FRAMES
-    ) -> TeachAnswer:
+    async def teach(request: Request) -> Response:
         """Take the next frames as labelled images; a second call replaces the first."""
-        taken = await workers.run(camera.teach, work.slot_of(label), frames)
-        return TeachAnswer(frames=taken, label=label)
+        query = read_query(TeachQuery, request)
+        taken = await workers.run(camera.teach, work.slot_of(query.label), query.frames)
+        return answer_response(TeachAnswer(frames=taken, label=query.label), 202)
 
-    return router
+    return [
+        Route("/camera", show, methods=["GET"]),
+        Route("/camera/predictions", predict, methods=["POST"]),
+        Route("/camera/teach", teach, methods=["POST"]),
+    ]
 
 
 def _newest(camera: Camera) -> Frame:

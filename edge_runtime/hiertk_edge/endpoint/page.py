@@ -6,12 +6,13 @@ import re
 from functools import cache
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 _FILE = Path(__file__).parent / "page.html"
 
 
-async def page_response() -> Response:
+async def page_response(_request: Request) -> Response:
     """Return the page, which asks for the token itself."""
     content, policy = _page()
     return HTMLResponse(content, headers={"Content-Security-Policy": policy})

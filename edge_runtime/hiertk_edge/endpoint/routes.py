@@ -1,70 +1,69 @@
 """What can be asked, one function per path."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Query
 from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from hiertk_edge.endpoint.answers import (
     ClassAnswer,
     ClassesAnswer,
     CorrectionAnswer,
     CorrectionRequest,
-    PredictionAnswer,
     StoredAnswer,
+    answer_response,
     prediction_answer,
 )
 from hiertk_edge.endpoint.bodies import MAX_IMAGE_BYTES, MAX_JSON_BYTES, Bodies, refuse_form
+from hiertk_edge.endpoint.queries import LabelQuery, TopQuery, read_query
 from hiertk_edge.endpoint.record import RefusedError
-from hiertk_edge.endpoint.work import Prediction, Work
+from hiertk_edge.endpoint.work import Work
 from hiertk_edge.endpoint.workers import Workers
 
-Label = Annotated[str, Query(min_length=1, max_length=200)]
-Top = Annotated[int, Query(ge=1, le=4096)]
-DEFAULT_TOP = 5
 
-
-def image_routes(work: Work, workers: Workers, bodies: Bodies) -> APIRouter:
+def image_routes(work: Work, workers: Workers, bodies: Bodies) -> list[Route]:
     """Return what takes images, and what is said of them."""
-    router = APIRouter()
 
-    @router.post("/images", status_code=202)
-    async def store(request: Request, label: Label) -> StoredAnswer:
+    async def store(request: Request) -> Response:
         """Take a labelled image: the body is the file."""
+        query = read_query(LabelQuery, request)
         refuse_form(request)
-        slot = work.slot_of(label)
+        slot = work.slot_of(query.label)
         async with bodies.whole(request, MAX_IMAGE_BYTES) as body:
             await workers.run(work.store, body, slot)
-        return StoredAnswer(label=label)
+        return answer_response(StoredAnswer(label=query.label), 202)
 
-    @router.post("/predictions")
-    async def predict(request: Request, top: Top = DEFAULT_TOP) -> PredictionAnswer:
+    async def predict(request: Request) -> Response:
         """Answer for an image: the body is the file."""
+        query = read_query(TopQuery, request)
         refuse_form(request)
         async with bodies.whole(request, MAX_IMAGE_BYTES) as body:
             pixels = await workers.run(work.decode, body)
-        prediction: Prediction = await workers.run(work.predict, pixels)
-        return prediction_answer(prediction, top)
+        prediction = await workers.run(work.predict, pixels)
+        return answer_response(prediction_answer(prediction, query.top))
 
-    @router.post("/corrections", status_code=202)
-    async def correct(request: Request) -> CorrectionAnswer:
+    async def correct(request: Request) -> Response:
         """Take the label of an image that was predicted; the same one again is harmless."""
         async with bodies.whole(request, MAX_JSON_BYTES) as body:
             correction = _correction(body)
         right = await workers.run(work.correct, correction.prediction, correction.label)
         counts = work.counts
-        return CorrectionAnswer(
+        answer = CorrectionAnswer(
             label=correction.label,
             right=right,
             corrections=counts.corrections,
             right_share=counts.right_share,
         )
+        return answer_response(answer, 202)
 
-    return router
+    return [
+        Route("/images", store, methods=["POST"]),
+        Route("/predictions", predict, methods=["POST"]),
+        Route("/corrections", correct, methods=["POST"]),
+    ]
 
 
 def view_routes(
@@ -72,34 +71,33 @@ def view_routes(
     workers: Workers,
     status: Callable[[], Mapping[str, object]],
     class_counts: Callable[[], Sequence[int]] | None,
-) -> APIRouter:
+) -> list[Route]:
     """Return what shows the device."""
-    router = APIRouter()
 
-    @router.get("/status", response_class=Response)
-    async def show_status() -> Response:
+    async def show_status(_request: Request) -> Response:
         """Return what `hiertk-edge status` shows; null where nothing was measured yet."""
         shown = dict(await workers.run(status))
         return Response(to_json(shown, inf_nan_mode="null"), media_type="application/json")
 
-    @router.get("/classes")
-    async def classes() -> ClassesAnswer:
+    async def show_classes(_request: Request) -> Response:
         """Return the classes, with their numbers of images."""
         remembered = None if class_counts is None else await workers.run(class_counts)
         posted = work.posted
-        return ClassesAnswer(
-            classes=tuple(
-                ClassAnswer(
-                    name=name,
-                    slot=slot,
-                    posted=posted[slot],
-                    remembered=None if remembered is None else remembered[slot],
-                )
-                for slot, name in enumerate(work.class_names)
+        classes = tuple(
+            ClassAnswer(
+                name=name,
+                slot=slot,
+                posted=posted[slot],
+                remembered=None if remembered is None else remembered[slot],
             )
+            for slot, name in enumerate(work.class_names)
         )
+        return answer_response(ClassesAnswer(classes=classes))
 
-    return router
+    return [
+        Route("/status", show_status, methods=["GET"]),
+        Route("/classes", show_classes, methods=["GET"]),
+    ]
 
 
 def _correction(body: bytes) -> CorrectionRequest:

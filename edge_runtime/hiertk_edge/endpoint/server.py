@@ -138,7 +138,7 @@ def _check(settings: EndpointSettings) -> None:
         )
     if not 0 <= settings.port <= 65535:
         raise ConfigError(f"the endpoint's port {settings.port} is none: take 1 to 65535")
-    missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"the endpoint needs {' and '.join(missing)}: pip install 'hiertk[agent]'"

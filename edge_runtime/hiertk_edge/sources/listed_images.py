@@ -8,7 +8,7 @@ import numpy.typing as npt
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
-from hiertk_edge.images import Float32Array, preprocess, read_image
+from hiertk_edge.images import Float32Array, normalize, read_image, resize
 from hiertk_edge.sources.listing import Listing
 from hiertk_edge.sources.record import ImageBatch, SlotArray
 from hiertk_edge.sources.skipped import Skipped
@@ -65,7 +65,8 @@ class ListedImages:
                 yield ImageBatch(number + 1, images, labels)
 
     def _read(self, chosen: npt.NDArray[np.int64]) -> tuple[Float32Array, SlotArray]:
-        images = np.empty((len(chosen), *self._info.shape), np.float32)
+        size = self._info.size
+        pixels = np.empty((len(chosen), size, size, 3), np.uint8)
         readable: list[int] = []
         for index in chosen.tolist():
             try:
@@ -73,9 +74,10 @@ class ListedImages:
             except ConfigError as error:
                 self._note_bad(index, error)
                 continue
-            images[len(readable)] = preprocess(image, self._info)
+            pixels[len(readable)] = resize(image, self._info)
             readable.append(index)
-        return images[: len(readable)], self._listing.slots[readable].astype(np.int64)
+        images = normalize(pixels[: len(readable)], self._info)
+        return images, self._listing.slots[readable].astype(np.int64)
 
     def _note_bad(self, index: int, error: ConfigError) -> None:
         if index not in self._bad:

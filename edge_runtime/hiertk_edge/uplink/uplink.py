@@ -187,11 +187,8 @@ class Uplink:
 
     def _on_down(self, reason: str) -> None:
         self._requests.give_up("the cloud is offline")
-        held = self._spool.totals.held
         self._problems.end("broker")  # another reason is told again
-        self._problems.begin(
-            "broker", f"{reason}: training goes on, {held} messages wait in the spool"
-        )
+        self._problems.begin("broker", f"{reason}: training goes on, messages wait in the spool")
         self._inbox.put(self._went_down)
 
     def _run(self) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_settings import BaseSettings
 
 from hiertk_protocol.host.checks import Check, attempt
 from hiertk_protocol.host.config_sources import Sources
@@ -14,7 +13,7 @@ from hiertk_protocol.host.configuration import problems_of
 _Section = TypeVar("_Section", bound=BaseModel)
 
 
-def check_values(model: type[BaseSettings], sources: Sources) -> list[Check]:
+def check_values(model: type[BaseModel], sources: Sources) -> list[Check]:
     """Return a check for every value that is wrong; if none is, one that names the file."""
     problems = problems_of(model, sources)
     if not problems:

@@ -7,21 +7,22 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings
 
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.host.config_sources import (
+from hiertk_protocol.host.config_environment import (
     DELIMITER,
     Place,
-    Program,
-    Sources,
-    read_sources,
-    shown,
+    place_of,
+    printable,
+    table_of,
 )
+from hiertk_protocol.host.config_sources import Program, Sources, read_sources, shown
 
+_NO_TABLE = ("model_type", "model_attributes_type")
+_NO_LIST = ("list_type", "tuple_type")
 _SECRET_WORDS = ("password", "passwd", "passphrase", "secret", "token", "private_key")
 
-Configuration = TypeVar("Configuration", bound=BaseSettings)
+Configuration = TypeVar("Configuration", bound=BaseModel)
 
 
 def load(
@@ -40,10 +41,12 @@ def load(
     return model(**sources.merged)
 
 
-def problems_of(model: type[BaseSettings], sources: Sources) -> list[str]:
+def problems_of(model: type[BaseModel], sources: Sources) -> list[str]:
     """Return a line for every value that is wrong, missing, or not known."""
     keys = list(keys_of(model))
-    problems = [_unknown_variable(name, sources, keys) for name in sources.unknown_variables]
+    environment = sources.environment
+    problems = [_unknown_variable(name, sources, keys) for name in environment.unknown]
+    problems += environment.problems
     try:
         model(**sources.merged)
     except ValidationError as error:
@@ -55,11 +58,11 @@ def problems_of(model: type[BaseSettings], sources: Sources) -> list[str]:
 def keys_of(model: type[BaseModel], above: Place = ()) -> Iterator[Place]:
     """Yield the path of every key."""
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from keys_of(inner, (*above, name))
-        else:
+        table = table_of(field.annotation)
+        if table is None:
             yield (*above, name)
+        else:
+            yield from keys_of(table, (*above, name))
 
 
 def _problem(detail: ErrorDetails, sources: Sources, keys: list[Place]) -> str:
@@ -73,8 +76,10 @@ def _problem(detail: ErrorDetails, sources: Sources, keys: list[Place]) -> str:
         )
     if detail["type"] == "extra_forbidden":
         return f"{sources.origin(place)}: {_advice(place, sources.program, keys)}"
-    if detail["type"] in {"model_type", "model_attributes_type"}:
+    if detail["type"] in _NO_TABLE:
         return f"{sources.origin(place)}: should be a table: write [{dotted}] and its keys below"
+    if detail["type"] in _NO_LIST:
+        return f'{sources.origin(place)}: should be a list, such as ["...", "..."]'
     text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{sources.origin(place)}: {text}"
 
@@ -95,12 +100,12 @@ def _advice(place: Place, program: Program, keys: list[Place]) -> str:
 
 
 def _unknown_variable(name: str, sources: Sources, keys: list[Place]) -> str:
-    prefix = sources.prefix
-    place = tuple(name[len(prefix) :].lower().split(DELIMITER))
+    prefix = sources.program.env_prefix
+    place = place_of(name, prefix)
     near = difflib.get_close_matches(
         DELIMITER.join(place), [DELIMITER.join(key) for key in keys], n=1
     )
     is_secret = any(word in place[-1] for word in _SECRET_WORDS)
     if near and not is_secret:
-        return f"{name} is not known; is {prefix}{near[0].upper()} meant?"
-    return f"{name}: {_advice(place, sources.program, keys)}"
+        return f"{printable(name)} is not known; is {prefix}{near[0].upper()} meant?"
+    return f"{printable(name)}: {_advice(place, sources.program, keys)}"

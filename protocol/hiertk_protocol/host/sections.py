@@ -26,7 +26,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A table of a configuration."""
+    """A table of a configuration, or the whole of one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -67,6 +67,33 @@ def test_it_tells_as_many_classes_as_are_asked_for(client: httpx2.Client) -> Non
     assert "top" in error_of(refused)
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/images", "label: Field required"),
+        ("/images?label=", "label: String should have at least 1 character"),
+        (f"/images?label={201 * 'x'}", "label: String should have at most 200 characters"),
+        ("/predictions?top=4097", "top: Input should be less than or equal to 4096"),
+        ("/predictions?top=many", "top: Input should be a valid integer"),
+        ("/predictions?top=", "top: Input should be a valid integer"),
+        ("/predictions?top=1&top=0", "top: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_query_that_does_not_fit_is_told_by_its_name(
+    served: Serving, client: httpx2.Client, path: str, told: str
+) -> None:
+    refused = client.post(path, content=image_of("red"))
+    assert refused.status_code == 422
+    assert error_of(refused).startswith(told)
+    assert served.endpoint.counts == EndpointCounts()
+
+
+def test_what_shows_the_device_also_answers_to_head(client: httpx2.Client) -> None:
+    for path in ("/", "/status", "/classes"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_a_corrected_prediction_becomes_a_labelled_image(
     served: Serving, client: httpx2.Client
 ) -> None:

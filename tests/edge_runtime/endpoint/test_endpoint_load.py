@@ -269,10 +269,18 @@ def test_an_end_before_it_serves_is_an_end(tmp_path: Path) -> None:
             assert time.monotonic() - began < 2
 
 
+def is_loaded_by(modules: str, names: set[str]) -> bool:
+    """Whether a process that imports these modules has any of the names."""
+    code = f"import sys, {modules}; sys.exit(bool({names} & set(sys.modules)))"
+    return bool(subprocess.run([sys.executable, "-c", code], check=False).returncode)
+
+
 @pytest.mark.slow  # another process
 def test_the_rest_of_the_device_loads_none_of_it() -> None:
-    code = (
-        "import sys, hiertk_edge.endpoint; "
-        "sys.exit(bool({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert not is_loaded_by("hiertk_edge.endpoint", {"uvicorn", "starlette"})
+
+
+@pytest.mark.slow  # another process
+def test_it_loads_nothing_that_it_could_do_without() -> None:
+    endpoint = "hiertk_edge.endpoint.app, hiertk_edge.endpoint.serving"
+    assert not is_loaded_by(endpoint, {"fastapi", "jinja2", "python_multipart", "opentelemetry"})
