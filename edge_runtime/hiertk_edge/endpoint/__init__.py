@@ -1,9 +1,5 @@
 """The local HTTP endpoint: a robot's own program posts images, asks for predictions, corrects them.
 
-Importing it is cheap: Starlette and uvicorn are imported by its thread, once it serves.
+`server` is imported where there is an endpoint, and Starlette and uvicorn by its thread, once it
+serves: a device without one need not spend the memory.
 """
-
-from hiertk_edge.endpoint.record import Camera, EndpointCounts, EndpointSettings, Frame
-from hiertk_edge.endpoint.server import Endpoint
-
-__all__ = ["Camera", "Endpoint", "EndpointCounts", "EndpointSettings", "Frame"]

@@ -1,6 +1,7 @@
 """Which samples make the next batch, and reading them: each is checked against its digest."""
 
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def choose(contents: Contents, size: int, rehearsed_share: float) -> tuple[list[
     rehearsed = min(wanted, len(contents.reservoir), size - 1)
     fresh = waiting[: size - rehearsed].tolist()
     progress = contents.progress
-    generator = np.random.default_rng([progress.seed, _DRAWING, progress.batches])
+    generator = Random(f"{progress.seed} {_DRAWING} {progress.batches}")
     return fresh + contents.reservoir.draw(rehearsed, generator), len(fresh)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 from hiertk_protocol.errors import StorageError
@@ -96,7 +97,7 @@ def _place_of(head: Head, through: int, *, is_kept: bool) -> Place:
 
 def _shrink_reservoir(contents: Contents, file: MemoryFile) -> None:
     progress = contents.progress
-    generator = np.random.default_rng([progress.seed, _SHRINKING, progress.batches])
+    generator = Random(f"{progress.seed} {_SHRINKING} {progress.batches}")
     gone = contents.reservoir.shrink(generator)
     if gone:
         file.settle([], gone, contents.reservoir.states, progress)

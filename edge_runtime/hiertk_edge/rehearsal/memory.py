@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -176,7 +177,7 @@ class RehearsalMemory:
             if not len(fresh):
                 return
             old = self._held.progress
-            generator = np.random.default_rng([old.seed, _KEEPING, old.batches])
+            generator = Random(f"{old.seed} {_KEEPING} {old.batches}")
             reservoir = self._held.reservoir.copy()
             left: set[int] = set()
             for cell in fresh.tolist():

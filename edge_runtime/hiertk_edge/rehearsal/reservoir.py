@@ -7,8 +7,7 @@ Imbalanced Data, ICML 2020, algorithm 1.
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from random import Random
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Reservoir:
         new._members = {slot: array("q", samples) for slot, samples in self._members.items()}
         return new
 
-    def add(self, slot: int, sample: int, generator: np.random.Generator) -> int | None:
+    def add(self, slot: int, sample: int, generator: Random) -> int | None:
         """Offer a sample; return the one that has to go: another, itself, or None if none has."""
         state = self._states.get(slot, ClassState())
         seen = state.seen + 1
@@ -82,7 +81,7 @@ class Reservoir:
         self._put(slot, sample)
         return leaving
 
-    def shrink(self, generator: np.random.Generator) -> list[int]:
+    def shrink(self, generator: Random) -> list[int]:
         """Take random samples of the largest classes until the capacity holds; return them."""
         gone = []
         while len(self) > self.capacity:
@@ -101,26 +100,26 @@ class Reservoir:
         self._members.pop(slot, None)
         self._states.pop(slot, None)
 
-    def draw(self, count: int, generator: np.random.Generator) -> list[int]:
+    def draw(self, count: int, generator: Random) -> list[int]:
         """Return `count` different samples, as evenly from all classes as they hold out."""
         shuffled = [
-            generator.permutation(np.array(self._members[slot], np.int64)).tolist()
-            for slot in sorted(self._members)
-            if self._members[slot]
+            generator.sample(samples, min(count, len(samples)))
+            for _, samples in sorted(self._members.items())
+            if samples
         ]
         drawn: list[int] = []
         while shuffled and len(drawn) < count:
-            turn = generator.permutation(len(shuffled))[: count - len(drawn)]
-            drawn += [shuffled[index].pop() for index in turn]
+            turn = generator.sample(shuffled, min(len(shuffled), count - len(drawn)))
+            drawn += [samples.pop() for samples in turn]
             shuffled = [samples for samples in shuffled if samples]
         return drawn
 
     def _put(self, slot: int, sample: int) -> None:
         self._members.setdefault(slot, array("q")).append(sample)
 
-    def _take_one(self, slot: int, generator: np.random.Generator) -> int:
+    def _take_one(self, slot: int, generator: Random) -> int:
         samples = self._members[slot]
-        return samples.pop(int(generator.integers(len(samples))))
+        return samples.pop(generator.randrange(len(samples)))
 
     def _mark_largest(self) -> list[int]:
         """Return the largest classes, from now on full."""
@@ -134,5 +133,5 @@ class Reservoir:
         return largest
 
 
-def _one_of(slots: Sequence[int], generator: np.random.Generator) -> int:
-    return slots[int(generator.integers(len(slots)))]
+def _one_of(slots: Sequence[int], generator: Random) -> int:
+    return slots[generator.randrange(len(slots))]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ class ListedImages:
         for index in range(consumed, per_pass * passes):
             number, position = divmod(index, per_pass)
             if position == 0 or not len(order):
-                order = np.random.default_rng([seed, number]).permutation(len(self))
+                order = _shuffled(len(self), seed, number)
             chosen = order[position * batch_size : (position + 1) * batch_size]
             images, labels = self._read(chosen)
             if len(labels) >= 2:
@@ -83,3 +84,10 @@ class ListedImages:
         if index not in self._bad:
             self._bad.add(index)
             self._skipped.note(error)
+
+
+def _shuffled(count: int, seed: int, number: int) -> npt.NDArray[np.int64]:
+    # Not numpy's: importing numpy.random takes 2.5 MB, which the agent has no other use for.
+    order = list(range(count))
+    Random(f"{seed} {number}").shuffle(order)
+    return np.array(order, np.int64)

@@ -161,6 +161,7 @@ def _prepare(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA journal_size_limit = 1048576")
+    database.execute("PRAGMA cache_size = -256")  # KiB: memory is dear
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if verdict != "ok" or version not in (0, _SCHEMA_VERSION):

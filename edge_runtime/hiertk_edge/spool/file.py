@@ -59,6 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 4194304")
+        database.execute("PRAGMA cache_size = -256")  # KiB: memory is dearer than reading again
         # Debian's SQLite overwrites what is deleted with zeros: it would be written twice as often.
         database.execute("PRAGMA secure_delete = OFF")
     except BaseException:

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx2
 import numpy as np
 from edge_parts import CLASSES, make_manifest
-from hiertk_edge.endpoint import Camera, Endpoint, EndpointSettings
+from hiertk_edge.endpoint.record import Camera, EndpointSettings
+from hiertk_edge.endpoint.server import Endpoint
 from hiertk_edge.images import Pixels, normalize
 from hiertk_edge.prediction.record import Answer, Scores
 from hiertk_edge.sources.record import Labelled

@@ -19,9 +19,9 @@ from edge_runtime.endpoint.endpoint_parts import (
     pixels_of,
     serving,
 )
-from hiertk_edge.endpoint import EndpointCounts
 from hiertk_edge.endpoint.bodies import MAX_IMAGE_BYTES
 from hiertk_edge.endpoint.recent import RecentPredictions
+from hiertk_edge.endpoint.record import EndpointCounts
 from hiertk_edge.images import read_image_bytes, resize
 from PIL import Image
 

@@ -16,7 +16,8 @@ from edge_runtime.endpoint.endpoint_parts import (
     image_of,
     serving,
 )
-from hiertk_edge.endpoint import Endpoint, EndpointSettings
+from hiertk_edge.endpoint.record import EndpointSettings
+from hiertk_edge.endpoint.server import Endpoint
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.host.problems import Problems
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from edge_runtime.endpoint.camera_parts import with_video
 from edge_runtime.endpoint.endpoint_parts import INFO, pixels_of, serving
-from hiertk_edge.endpoint import Camera, Frame
 from hiertk_edge.endpoint.camera_routes import OLDEST_S
+from hiertk_edge.endpoint.record import Camera, Frame
 from hiertk_edge.sources.camera import Frame as VideoFrame
 from mqtt_client import wait_until
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from random import Random
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 STREAMS = st.lists(st.sampled_from([0] * 12 + [1] * 4 + [2, 3, 7]), max_size=120)
 
 
-def generator(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
+def generator(seed: int = 0) -> Random:
+    return Random(seed)
 
 
 def fill(reservoir: Reservoir, slots: list[int], seed: int = 0) -> set[int]:
