@@ -59,7 +59,7 @@ class _Size:
 _SIZES = {
     "tiny": _Size(images=96, posted=8, starts=1, idle_s=2.0, runs=1),
     "quick": _Size(images=3200, posted=64, starts=3, idle_s=10.0, runs=1),
-    "full": _Size(images=3200, posted=128, starts=7, idle_s=60.0, runs=3),
+    "full": _Size(images=3200, posted=128, starts=5, idle_s=30.0, runs=2),
 }
 
 
@@ -226,7 +226,7 @@ class _Stage:
         with _Agent(arguments, self.folder / f"{name}.log") as agent:
             agent.wait(lambda line: line["edge_step"] > 0)
             self._use(url, self.folder / name / "endpoint-token")
-            agent.wait(lambda line: line["state"] == "WAITING" and line["spool"] == 0)
+            agent.wait(_is_idle)
             before, began = agent.processor_s(), time.monotonic()
             time.sleep(self.size.idle_s)
             idle = (agent.processor_s() - before) / (time.monotonic() - began)
@@ -264,6 +264,10 @@ class _Stage:
         started = next(line["at"] for line in agent.lines() if line["edge_step"] > 0)
         self.place.tell(f"{name}: first step after {started:.2f} s")
         return float(started)
+
+
+def _is_idle(line: dict[str, Any]) -> bool:
+    return line["state"] == "WAITING" and line["spool"] == line["waiting"] == 0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 _decoding = threading.Lock()
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path | str) -> Image.Image:
     """Read an image file as RGB.
 
     Raises ConfigError if it is missing, damaged, of another format, or larger than 32 MiB or
@@ -63,7 +63,7 @@ def read_image_bytes(data: bytes, what: str) -> Image.Image:
         raise ConfigError(_refusal(what, _reason(error))) from error
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path | str) -> bytes:
     """Read at most one byte more than an image may have.
 
     Raises OSError, also for what is no file: a pipe with an image's name would block for ever.
