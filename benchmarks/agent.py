@@ -267,7 +267,7 @@ class _Stage:
 
 
 def _is_idle(line: dict[str, Any]) -> bool:
-    return line["state"] == "WAITING" and line["spool"] == line["waiting"] == 0
+    return bool(line["state"] == "WAITING" and line["spool"] == line["waiting"] == 0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """A data set of listed files: gone through in passes, decoded batch by batch."""
 
 import logging
-import os
 from collections.abc import Iterator
 from random import Random
 
@@ -73,7 +72,7 @@ class ListedImages:
         readable: list[int] = []
         for index in chosen.tolist():
             try:
-                image = read_image(os.path.join(self._folder, self._listing.names[index]))
+                image = read_image(f"{self._folder}/{self._listing.names[index]}")
             except ConfigError as error:
                 self._note_bad(index, error)
                 continue
