@@ -39,8 +39,8 @@ class _Size:
 
 _SIZES = {
     "tiny": _Size(images=320, held_out=64, epochs=2, seeds=1),
-    "quick": _Size(images=3200, held_out=500, epochs=2, seeds=1),
-    "full": _Size(images=4800, held_out=1000, epochs=2, seeds=3),
+    "quick": _Size(images=1600, held_out=500, epochs=2, seeds=1),
+    "full": _Size(images=2400, held_out=1000, epochs=2, seeds=3),
 }
 _BATCH = 32
 _PATIENCE_S = 600.0

@@ -83,6 +83,7 @@ class _Device:
         open_engine: OpenEngine,
         watch: Watch,
     ) -> None:
+        self._last: DeviceStatus.State = DeviceStatus.OFFLINE
         manifest = bundle.manifest
         problems = Problems(lambda _kind, text: _log.warning("%s", text))
         spool = stack.enter_context(closing(_open_spool(config, bundle, state)))
@@ -154,25 +155,24 @@ class _Device:
 
     def run(self) -> bool:
         """Let everything run; return whether all is done."""
-        last: DeviceStatus.State = DeviceStatus.OFFLINE
-        try:
+        with ExitStack() as ending:  # one part that fails to end keeps no other from it
             self.uplink.start()
+            ending.callback(self._say_goodbye)
             if self._endpoint is not None:
                 self._endpoint.start()
+                ending.callback(self._endpoint.stop)
                 self._telling.endpoint = self._endpoint
                 _log.info("the endpoint is at %s", self._endpoint.address)
+            ending.callback(self._inputs.stop)
             self._inputs.start()
             self._telling.started()
             finished = self._agent.run()
-            if finished:
-                last = DeviceStatus.FINISHED
+            self._last = DeviceStatus.FINISHED if finished else DeviceStatus.OFFLINE
             return finished
-        finally:
-            self._inputs.stop()
-            if self._endpoint is not None:
-                self._endpoint.stop()
-            self._telling.stopping(last)
-            self.uplink.stop(last)
+
+    def _say_goodbye(self) -> None:
+        self._telling.stopping(self._last)
+        self.uplink.stop(self._last)
 
 
 def _open_engine(bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:

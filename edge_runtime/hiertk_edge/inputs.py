@@ -11,8 +11,9 @@ from hiertk_edge.config import EdgeConfig
 from hiertk_edge.held_out import LabelledImages
 from hiertk_edge.images import normalize
 from hiertk_edge.rehearsal import RehearsalMemory
-from hiertk_edge.sources import DataSet, Stream, open_data_set, open_stream
+from hiertk_edge.sources import DataSet, ListedImages, Stream, open_data_set, open_stream
 from hiertk_edge.sources.camera import Camera
+from hiertk_edge.sources.pixel_cache import remove_others
 from hiertk_edge.state import StateFolder
 
 _MIB = 1 << 20
@@ -75,15 +76,18 @@ def open_inputs(
     names, info = manifest.classes.names, manifest.input
 
     def data_set(text: str | None) -> DataSet | None:
-        return None if text is None else open_data_set(text, names, info)
+        return None if text is None else open_data_set(text, names, info, cache=state.path)
 
+    data, held_out = data_set(config.data), data_set(config.held_out)
+    listed = [one for one in (data, held_out) if isinstance(one, ListedImages)]
+    remove_others(state.path, [one.cache.path for one in listed if one.cache is not None])
     memory = None
     if config.goes_on:
         memory = stack.enter_context(closing(_open_memory(config, manifest, state)))
     return Inputs(
         manifest=manifest,
-        data=data_set(config.data),
-        held_out=data_set(config.held_out),
+        data=data,
+        held_out=held_out,
         streams=tuple(
             open_stream(text, names, info, state=state.path, problems=problems)
             for text in config.streams

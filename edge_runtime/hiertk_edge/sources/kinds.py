@@ -14,6 +14,7 @@ from hiertk_edge.sources.csv_file import list_csv
 from hiertk_edge.sources.folder import list_folder
 from hiertk_edge.sources.listed_images import ListedImages
 from hiertk_edge.sources.listing import some
+from hiertk_edge.sources.pixel_cache import PixelCache
 from hiertk_edge.sources.record import DataSet, Stream
 
 WATCHED_FILES = "watched.sqlite"
@@ -59,13 +60,22 @@ def is_stream(text: str) -> bool:
     return text.partition(":")[0] in {kind.name for kind in STREAMS}
 
 
-def open_data_set(text: str, class_names: Sequence[str], info: InputInfo) -> DataSet:
-    """Open `folder:PATH` or `csv:PATH`. Raises ConfigError."""
+def open_data_set(
+    text: str, class_names: Sequence[str], info: InputInfo, *, cache: Path | None = None
+) -> DataSet:
+    """Open `folder:PATH` or `csv:PATH`. cache: the folder where decoded images are kept.
+
+    Raises ConfigError.
+    """
     kind, _, path = text.partition(":")
     if not path or kind not in {one.name for one in DATA_SETS}:
         raise ConfigError(f"data {text!r}: {_choices(DATA_SETS)}")
     list_files = list_csv if kind == "csv" else list_folder
-    return ListedImages(list_files(Path(path), class_names), info)
+    listing = list_files(Path(path), class_names)
+    kept = None
+    if cache is not None:
+        kept = PixelCache(cache, f"{listing.folder} {listing.digest}", info.size)
+    return ListedImages(listing, info, kept)
 
 
 def open_stream(

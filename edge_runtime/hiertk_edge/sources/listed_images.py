@@ -9,8 +9,9 @@ import numpy.typing as npt
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
-from hiertk_edge.images import Float32Array, normalize, read_image, resize
+from hiertk_edge.images import Float32Array, Pixels, normalize, read_image, resize
 from hiertk_edge.sources.listing import Listing
+from hiertk_edge.sources.pixel_cache import PixelCache
 from hiertk_edge.sources.record import ImageBatch, SlotArray
 from hiertk_edge.sources.skipped import Skipped
 
@@ -18,10 +19,14 @@ _log = logging.getLogger(__name__)
 
 
 class ListedImages:
-    """The data set of a listing. Unreadable images are counted, reported and skipped."""
+    """The data set of a listing. Unreadable images are counted, reported and skipped.
 
-    def __init__(self, listing: Listing, info: InputInfo) -> None:
+    cache: where decoded images are kept for the next pass; None: nowhere.
+    """
+
+    def __init__(self, listing: Listing, info: InputInfo, cache: PixelCache | None = None) -> None:
         self._listing = listing
+        self.cache = cache
         self._folder = str(listing.folder)  # joining paths of pathlib takes a tenth of reading
         self._info = info
         self._bad: set[int] = set()
@@ -72,14 +77,23 @@ class ListedImages:
         readable: list[int] = []
         for index in chosen.tolist():
             try:
-                image = read_image(f"{self._folder}/{self._listing.names[index]}")
+                pixels[len(readable)] = self._read_one(index)
             except ConfigError as error:
                 self._note_bad(index, error)
                 continue
-            pixels[len(readable)] = resize(image, self._info)
             readable.append(index)
         images = normalize(pixels[: len(readable)], self._info)
         return images, self._listing.slots[readable].astype(np.int64)
+
+    def _read_one(self, index: int) -> Pixels:
+        path = f"{self._folder}/{self._listing.names[index]}"
+        kept = None if self.cache is None else self.cache.get(index, path)
+        if kept is not None:
+            return kept
+        pixels = resize(read_image(path), self._info)
+        if self.cache is not None:
+            self.cache.put(index, path, pixels)
+        return pixels
 
     def _note_bad(self, index: int, error: ConfigError) -> None:
         if index not in self._bad:
