@@ -26,8 +26,8 @@ has the same seed and no outage. Accuracies on held-out images, in percent: of t
 device measures it, of the final exit as the cloud measures it on the features that it has got.
 "During" is when the device has done three quarters of its steps; "at the end" is when the cloud has
 trained on everything. The cloud here is slower than the device, with one core and replay, so that
-"during" the final exit is behind also without an outage. "From the link's return until the cloud has everything" tells how long it
-takes to catch up."""
+"during" the final exit is behind also without an outage. "From the link's return until the cloud
+has everything" tells how long it takes to catch up."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class RehearsalConfig(Section):
     max_mib: Finite = Field(default=16.0, ge=0)
     share: Finite = Field(default=0.5, ge=0, lt=1)
     held_out_share: Finite = Field(default=0.1, ge=0, le=0.5)
-    max_waiting: int = Field(default=2048, ge=2)
+    max_waiting: int = Field(default=512, ge=2)
     wait_s: Finite = Field(default=30.0, ge=0)
 
 
