@@ -173,11 +173,10 @@ def _has_all(watcher: Watcher) -> bool:
 
 
 def _accuracies(line: dict[str, Any], model: ModelStatus) -> _Accuracies:
+    """Return what was measured last; 0 before the first time."""
     early = line["early_exit_held_out_accuracy"]
-    return _Accuracies(
-        early=math.nan if early is None else 100 * early,
-        final=100 * model.final_exit_held_out_accuracy,
-    )
+    final = model.final_exit_held_out_accuracy
+    return _Accuracies(100 * (early or 0.0), 0.0 if math.isnan(final) else 100 * final)
 
 
 def _wait(condition: Callable[[], bool]) -> None:

@@ -21,7 +21,9 @@ def test_each_benchmark_gives_figures(name: str, resnet18_bundle: Bundle, tmp_pa
     figures: list[Figure] = BENCHMARKS[name].measure(place)
     assert figures
     assert told
-    assert all(value > 0 for figure in figures for value in figure.samples)
+    # An exit that has not been measured yet when a tiny outage begins is told as 0.
+    least = 0 if name == "outage" else 1e-9
+    assert all(value >= least for figure in figures for value in figure.samples)
     assert name in {"bottleneck", "outage"} or any(figure.target for figure in figures)
 
 

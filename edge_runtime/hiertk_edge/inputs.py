@@ -80,7 +80,10 @@ def open_inputs(
 
     data, held_out = data_set(config.data), data_set(config.held_out)
     listed = [one for one in (data, held_out) if isinstance(one, ListedImages)]
-    remove_others(state.path, [one.cache.path for one in listed if one.cache is not None])
+    caches = [one.cache for one in listed if one.cache is not None]
+    remove_others(state.path, [cache.path for cache in caches])
+    for cache in caches:
+        stack.callback(cache.close)
     memory = None
     if config.goes_on:
         memory = stack.enter_context(closing(_open_memory(config, manifest, state)))

@@ -17,12 +17,14 @@ _AT_WORK = frozenset({DeviceStatus.TRAINING, DeviceStatus.WAITING})
 class Reporter:
     """Prints a line of progress every so many seconds, and when the state changes.
 
-    Nothing new, no line: what runs for weeks must not fill a log.
+    repeats: also if nothing is new. For people it is not, because what runs for weeks must not fill a
+    log.
     """
 
-    def __init__(self, line: Line, *, every_s: float = 2.0) -> None:
+    def __init__(self, line: Line, *, every_s: float = 2.0, repeats: bool = False) -> None:
         self._line = line
         self._every_s = every_s
+        self._repeats = repeats
         self._due = 0.0
         self._state: int | None = None
         self._printed = ""
@@ -35,7 +37,7 @@ class Reporter:
         self._due = now + self._every_s
         self._state = status.state
         line = self._line(status)
-        if line != self._printed:
+        if self._repeats or line != self._printed:
             print(line, flush=True)
         self._printed = line
 

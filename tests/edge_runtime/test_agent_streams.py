@@ -1,6 +1,9 @@
 """The whole device on streams: images come while it trains, predicts and sends."""
 
+import contextlib
+import os
 import shutil
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -261,3 +264,50 @@ def test_heat_pauses_training_and_not_predictions(
         assert device.newest.edge_step == 0
         (zone / "temp").write_text("60000\n")
         device.wait(lambda status: status.edge_step > 0)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """Give a folder a disk of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def is_losing(status: DeviceStatus) -> bool:
+    return any("features are lost" in line for line in status.problems)
+
+
+def test_a_full_disk_is_told_and_lived_with_and_all_goes_on_when_there_is_room(
+    watching: EdgeConfig, tmp_path: Path
+) -> None:
+    data = write_images(tmp_path / "data", 8)
+    with small_disk(tmp_path / "disk", "8M"):
+        config = changed(
+            watching,
+            state=tmp_path / "disk/state",
+            data=f"folder:{data}",
+            training={"epochs": 1000},
+            checkpoint={"every_s": 1},
+        )
+        with Running(config) as device:
+            device.wait(lambda status: status.edge_step > 20)
+            filler = tmp_path / "disk/filler"
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(1 << 16))
+            device.wait(is_losing)
+            at = device.newest.edge_step
+            device.wait(lambda status: status.edge_step > at + 20)
+            filler.unlink()
+            device.wait(lambda status: not is_losing(status))
+            held = device.newest.spool_batches
+            device.wait(lambda status: status.spool_batches > held)
+        assert device.outcome is not None
+        assert not device.outcome.finished
+        assert checkpoint_step(config) == device.outcome.status.edge_step

@@ -154,8 +154,11 @@ def run(
     from hiertk_edge.report import Reporter, human_line, json_line, outcome_json, print_outcome
     from hiertk_edge.watch import Watch
 
-    every_s = _LINE_EVERY_S if loaded.json_lines or sys.stdout.isatty() else _LOG_LINE_EVERY_S
-    reporter = Reporter(json_line if loaded.json_lines else human_line, every_s=every_s)
+    if loaded.json_lines:
+        reporter = Reporter(json_line, every_s=_LINE_EVERY_S, repeats=True)
+    else:
+        every_s = _LINE_EVERY_S if sys.stdout.isatty() else _LOG_LINE_EVERY_S
+        reporter = Reporter(human_line, every_s=every_s)
     outcome = run_device(loaded, Watch(interruption.is_asked, reporter.show))
     if loaded.json_lines:
         print(outcome_json(outcome))

@@ -39,10 +39,11 @@ class PixelCache:
 
     def get(self, index: int, image: str) -> Pixels | None:
         """Return the pixels (size, size, 3) of an image file; None if they have to be decoded."""
-        if index >= self._most or not self._is_open():
+        file = self._opened(index)
+        if file is None:
             return None
         try:
-            record = os.pread(self._opened, self._record_bytes, index * self._record_bytes)
+            record = os.pread(file, self._record_bytes, index * self._record_bytes)
             if len(record) < self._record_bytes:
                 return None
             checksum, *stamp = _HEAD.unpack_from(record)
@@ -54,35 +55,38 @@ class PixelCache:
 
     def put(self, index: int, image: str, pixels: Pixels) -> None:
         """Keep the pixels of an image file, if there is room."""
-        if index >= self._most or not self._is_open():
+        file = self._opened(index)
+        if file is None:
             return
         try:
             stamped = _HEAD.pack(0, *_stamp(image))[4:] + pixels.tobytes()
             record = struct.pack("<I", zlib.crc32(stamped)) + stamped
-            os.pwrite(self._opened, record, index * self._record_bytes)
+            os.pwrite(file, record, index * self._record_bytes)
         except OSError as error:
             self._give_up(error)
 
-    @property
-    def _opened(self) -> int:
-        assert self._file is not None
-        return self._file
+    def close(self) -> None:
+        """Close the file; from then on nothing is kept."""
+        self._is_given_up = True
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
-    def _is_open(self) -> bool:
-        if self._file is None and not self._is_given_up:
+    def _opened(self, index: int) -> int | None:
+        """Return the open file, if the image of this index may be in it."""
+        if index >= self._most or self._is_given_up:
+            return None
+        if self._file is None:
             try:
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._file = os.open(self.path, flags, OWNER_ONLY)
             except OSError as error:
                 self._give_up(error)
-        return self._file is not None
+        return self._file
 
     def _give_up(self, error: OSError) -> None:
         _log.warning("%s: %s: images are decoded in every pass", self.path, error.strerror)
-        self._is_given_up = True
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self.close()
 
 
 def remove_others(folder: Path, kept: Container[Path]) -> None:
