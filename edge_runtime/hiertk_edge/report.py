@@ -17,7 +17,7 @@ _AT_WORK = frozenset({DeviceStatus.TRAINING, DeviceStatus.WAITING})
 class Reporter:
     """Prints a line of progress every so many seconds, and when the state changes.
 
-    repeats: also if nothing is new. For people it does not: what runs for weeks must not fill a log.
+    repeats: also if nothing is new; for people not: what runs for weeks must not fill a log.
     """
 
     def __init__(self, line: Line, *, every_s: float = 2.0, repeats: bool = False) -> None:
