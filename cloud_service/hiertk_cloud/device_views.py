@@ -13,6 +13,8 @@ _STATES: dict[int, DeviceState] = {
     DeviceStatus.TRAINING: "training",
     DeviceStatus.DRAINING: "draining",
     DeviceStatus.FINISHED: "finished",
+    DeviceStatus.WAITING: "waiting",
+    DeviceStatus.PAUSED: "paused",
 }
 
 

@@ -13,7 +13,7 @@ from hiertk_cloud.status import Snapshot
 
 ConfusionMatrix = npt.NDArray[np.int64]
 
-DeviceState = Literal["unknown", "offline", "training", "draining", "finished"]
+DeviceState = Literal["unknown", "offline", "training", "draining", "finished", "waiting", "paused"]
 
 
 class DeviceView(BaseModel):

@@ -1,7 +1,7 @@
 """Prometheus metrics, read from the view at the moment of the scrape."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -18,7 +18,7 @@ from hiertk_cloud.view import CheckpointView, DeviceState, DeviceView, ServiceVi
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "hiertk_cloud_"
-_STATES: tuple[DeviceState, ...] = ("unknown", "offline", "training", "draining", "finished")
+_STATES: tuple[DeviceState, ...] = get_args(DeviceState)
 
 
 class _Field(NamedTuple):

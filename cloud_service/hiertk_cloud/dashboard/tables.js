@@ -5,7 +5,9 @@ import * as format from "./format.js";
 const MOST_CLASSES = 24;
 const MOST_PAIRS = 20;
 
-const STATE_KINDS = { training: "good", draining: "good", finished: "waiting", offline: "bad" };
+const STATE_KINDS = {
+  training: "good", draining: "good", waiting: "good", finished: "waiting", paused: "bad", offline: "bad",
+};
 
 const COLUMNS = [
   { label: "State", show: (one) => one.state, kind: (one) => STATE_KINDS[one.state] ?? "waiting" },
