@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -113,7 +113,8 @@ class _Agent:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.kill(self.pid, signal.SIGTERM)
+        with suppress(IndexError, OSError):  # it has ended by itself
+            os.kill(self.pid, signal.SIGTERM)
         self._process.wait(60)
         last = self._log.with_suffix(".err").read_text().splitlines()[-1]
         self.peak_bytes = int(last)

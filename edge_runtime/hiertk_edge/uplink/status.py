@@ -152,9 +152,10 @@ class SpoolWatch:
                 self._problems.end(loss.kind, loss.end)
 
 
-def _without_costs(status: DeviceStatus) -> DeviceStatus:
+def _without_costs(status: DeviceStatus) -> bytes:
+    """Return the status as bytes: NaN, which stands for unknown, is not equal to itself."""
     found = DeviceStatus()
     found.CopyFrom(status)
     found.ClearField("wire_bytes")
     found.ClearField("budget_left_bytes")
-    return found
+    return found.SerializeToString(deterministic=True)
