@@ -158,4 +158,5 @@ def _without_costs(status: DeviceStatus) -> bytes:
     found.CopyFrom(status)
     found.ClearField("wire_bytes")
     found.ClearField("budget_left_bytes")
-    return found.SerializeToString(deterministic=True)
+    data: bytes = found.SerializeToString(deterministic=True)
+    return data
