@@ -24,7 +24,7 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
     yield started
     for process in started:
         process.terminate()
-        assert process.wait(20) == 0
+    assert [process.wait(20) for process in started] == [0] * len(started)
 
 
 def test_it_shows_the_main_commands() -> None:
