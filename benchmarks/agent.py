@@ -1,12 +1,8 @@
 """What the agent takes beside its learner: memory, time to the first step, overhead, idling."""
 
-import json
-import os
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +16,12 @@ from hiertk.brokers import Broker, free_port, installed_broker
 from hiertk_cloud.state import StateFolder
 from PIL import Image
 
+from benchmarks.agent_run import AgentRun
 from benchmarks.figures import Figure, at_most
 from benchmarks.line_process import LineProcess
+from benchmarks.processor import TICK_S
 from benchmarks.service_process import ServiceProcess
-from benchmarks.workplace import Workplace, environment, python, write_images
+from benchmarks.workplace import Workplace, python, write_images
 
 TITLE = "The agent beside its learner"
 HOW = """\
@@ -47,7 +45,6 @@ batches of 32, over a real broker.
 _EXPECTED_MB = 120.0
 _BATCH = 32
 _PASSES = 3
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -91,53 +88,6 @@ def _write_video(path: Path, images: Path) -> Path:
         writer.write(np.asarray(picture))  # BGR for RGB: of no matter here
     writer.release()
     return path
-
-
-class _Agent:
-    """A running agent and its lines; ended when left, and its peak memory known then."""
-
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self._arguments = arguments
-        self._log = log
-        self.peak_bytes = 0
-
-    def __enter__(self) -> "_Agent":  # noqa: PYI034
-        agent = python("benchmarks.agent_process", *self._arguments)
-        with self._log.with_suffix(".err").open("wb") as errors, self._log.open("wb") as output:
-            self._process = subprocess.Popen(
-                python("benchmarks.peak_memory", *agent),
-                stdout=output,
-                stderr=errors,
-                env=environment(),
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(IndexError, OSError):  # it has ended by itself
-            os.kill(self.pid, signal.SIGTERM)
-        self._process.wait(60)
-        last = self._log.with_suffix(".err").read_text().splitlines()[-1]
-        self.peak_bytes = int(last)
-
-    @property
-    def pid(self) -> int:
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return int(children.read_text().split()[0])
-
-    def lines(self) -> list[dict[str, Any]]:
-        text = self._log.read_text()
-        return [json.loads(one) for one in text.splitlines() if one.endswith("}")]
-
-    def wait(self, is_there: Callable[[dict[str, Any]], bool]) -> None:
-        deadline = time.monotonic() + 300
-        while not any(map(is_there, self.lines()[-50:])):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(self._log.with_suffix(".err").read_text())
-            time.sleep(0.2)
-
-    def processor_s(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 @dataclass(frozen=True)
@@ -233,14 +183,14 @@ class _Stage:
 
     def _everything(self, broker: Broker, name: str, *, has_camera: bool) -> "_Everything":
         arguments, url = self._everything_on(broker, name, has_camera=has_camera)
-        with _Agent(arguments, self.folder / f"{name}.log") as agent:
+        with AgentRun(arguments, self.folder / f"{name}.log") as agent:
             agent.wait(lambda line: line["edge_step"] > 0)
             self._use(url, self.folder / name / "endpoint-token")
             agent.wait(_is_idle)
             before, began = agent.processor_s(), time.monotonic()
             time.sleep(self.size.idle_s)
             # A tick more than was counted: the account has no finer ones.
-            idle = (agent.processor_s() - before + _TICK_S) / (time.monotonic() - began)
+            idle = (agent.processor_s() - before + TICK_S) / (time.monotonic() - began)
         self.place.tell(f"{name}: {agent.peak_bytes / 1e6:.1f} MB, idle {100 * idle:.2f} %")
         return _Everything(agent.peak_bytes / 1e6, 100 * idle)
 
@@ -255,7 +205,7 @@ class _Stage:
 
     def _training(self, broker: Broker, name: str) -> "_Training":
         arguments = self._arguments(broker, name, "--epochs", str(_PASSES))
-        with _Agent(arguments, self.folder / f"{name}.log") as agent:
+        with AgentRun(arguments, self.folder / f"{name}.log") as agent:
             agent.wait(lambda line: line["state"] in {"DRAINING", "FINISHED"})
         lines = [line for line in agent.lines() if line["state"] == "TRAINING"]
         steps = [(a, b) for a, b in pairwise(lines) if b["edge_step"] == a["edge_step"] + 1]
@@ -270,7 +220,7 @@ class _Stage:
 
     def _start(self, broker: Broker, name: str) -> float:
         arguments, _ = self._everything_on(broker, name)
-        with _Agent(arguments, self.folder / f"{name}.log") as agent:
+        with AgentRun(arguments, self.folder / f"{name}.log") as agent:
             agent.wait(lambda line: line["edge_step"] > 0)
         started = next(line["at"] for line in agent.lines() if line["edge_step"] > 0)
         self.place.tell(f"{name}: first step after {started:.2f} s")

@@ -1,6 +1,5 @@
 """`hiertk-cloud serve` as a child: when it is ready, what memory and processor it takes."""
 
-import os
 import queue
 import subprocess
 import time
@@ -19,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from benchmarks.line_process import end_process
+from benchmarks.processor import processor_s
 from benchmarks.workplace import environment, python
 
 _PATIENCE_S = 120.0
@@ -52,8 +52,7 @@ class ServiceProcess:
     @property
     def processor_s(self) -> float:
         """Seconds of a processor that it has taken so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_s(self._process.pid)
 
     def __enter__(self) -> "ServiceProcess":  # noqa: PYI034
         watcher = self._watch()

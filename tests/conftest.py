@@ -1,9 +1,11 @@
 """What all tests share: real brokers, and the switch that forbids skips."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +14,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, find_mosquitto
 from hiertk_protocol.bundle import Bundle
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 NO_SKIPS = os.environ.get("HIERTK_NO_SKIPS") == "1"
 
@@ -46,6 +51,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = _skipped(terminalreporter.config)
     if NO_SKIPS and skipped:
         terminalreporter.write_line(f"HIERTK_NO_SKIPS=1: {skipped} skipped: a failure", red=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> "Iterator[Browser]":
+    """A real browser, for pages of ours."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

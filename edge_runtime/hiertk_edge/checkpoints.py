@@ -22,7 +22,7 @@ from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration
 
 GENERATIONS = 2
 _LEARNER = "learner"
-_RECORD = "checkpoint.json"
+RECORD = "checkpoint.json"
 _DAMAGED = "damaged-"
 _SINGLE = "checkpoint"  # what devices wrote before there were generations
 _MAX_RECORD_BYTES = 1 << 16
@@ -80,7 +80,7 @@ class Checkpoints:
 
     def save(self, learner: Learner, calibration: Calibration) -> None:
         """Write a generation, and remove all but the newest. Raises StorageError."""
-        number = 1 + max((int(path.name) for path in self._newest_first()), default=0)
+        number = 1 + max((int(path.name) for path in generations(self._folder)), default=0)
         with atomic_folder(self._folder / f"{number:09}") as temporary:
             learner.save(temporary / _LEARNER)
             size, digest = _digest(temporary / _LEARNER)
@@ -91,12 +91,12 @@ class Checkpoints:
                 sha256=digest,
                 calibration=calibration,
             )
-            (temporary / _RECORD).write_text(record.model_dump_json())
-        for path in self._newest_first()[GENERATIONS:]:
+            (temporary / RECORD).write_text(record.model_dump_json())
+        for path in generations(self._folder)[GENERATIONS:]:
             shutil.rmtree(path, ignore_errors=True)
 
     def _whole(self, on_damage: Callable[[Path], None]) -> Iterator[Checkpoint]:
-        for path in self._newest_first():
+        for path in generations(self._folder):
             checkpoint = self._read_whole(path)
             if checkpoint is None:
                 on_damage(path)
@@ -110,16 +110,10 @@ class Checkpoints:
             _log.warning("%s: the checkpoint before it is taken", error)
             return None
 
-    def _newest_first(self) -> list[Path]:
-        found = self._folder.iterdir() if self._folder.is_dir() else ()
-        numbered = [path for path in found if path.name.isdecimal()]
-        return sorted(numbered, key=lambda path: int(path.name), reverse=True)
-
     def _read(self, path: Path) -> Checkpoint:
         """Check a generation. Raises StorageError if it is damaged, BundleError if it is alien."""
         try:
-            with (path / _RECORD).open("rb") as file:
-                record = CheckpointRecord.model_validate_json(file.read(_MAX_RECORD_BYTES))
+            record = read_record(path)
             learner_file = path / _LEARNER
             if learner_file.stat().st_size != record.size:
                 raise StorageError(f"{learner_file} is damaged: not of {record.size} bytes")
@@ -147,6 +141,22 @@ class Checkpoints:
 
     def _damaged(self) -> list[Path]:
         return sorted(self._folder.glob(f"{_DAMAGED}*"))
+
+
+def generations(folder: Path) -> list[Path]:
+    """Return the generations in a folder, whole or not, the newest first."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    numbered = [path for path in found if path.name.isdecimal()]
+    return sorted(numbered, key=lambda path: int(path.name), reverse=True)
+
+
+def read_record(generation: Path) -> CheckpointRecord:
+    """Read a generation's record; the learner's file is not looked at.
+
+    Raises OSError or pydantic's ValidationError.
+    """
+    with (generation / RECORD).open("rb") as file:
+        return CheckpointRecord.model_validate_json(file.read(_MAX_RECORD_BYTES))
 
 
 def _digest(path: Path) -> tuple[int, str]:

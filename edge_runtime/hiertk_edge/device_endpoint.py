@@ -34,11 +34,6 @@ def open_endpoint(
 
     host, port = address
 
-    def class_counts() -> list[int]:
-        counts = memory.counts
-        held = {slot: one.reservoir + one.held_out + one.waiting for slot, one in counts.items()}
-        return [held.get(slot, 0) for slot in range(len(manifest.classes.names))]
-
     return Endpoint(
         EndpointSettings(config.endpoint_token_file, host, port),
         intake=memory,
@@ -48,5 +43,5 @@ def open_endpoint(
         status=status,
         problems=problems,
         camera=inputs.camera,
-        class_counts=class_counts,
+        class_counts=inputs.class_counts,
     )

@@ -56,20 +56,17 @@ class DeviceView:
             "backend": self.manifest.engine.backend,
             "spool_max_bytes": int(self.config.spool.max_mib * (1 << 20)),
             "budget_bytes": int(self.config.uplink.mib_per_day * (1 << 20)),
-            "class_counts": self.class_counts(),
+            "class_counts": self._class_counts(),
             "memory_bytes": resident_bytes(),
             "checkpoint_step": self.checkpointing.saved_step,
             "checkpoint_uptime_s": self.checkpointing.saved_uptime_s,
             "problems": list(self.problems.lines),
         }
 
-    def class_counts(self) -> dict[str, int]:
+    def _class_counts(self) -> dict[str, int]:
         """Return the labelled images in the rehearsal memory by class name."""
         if self.inputs.memory is None:
             return {}
         names = self.manifest.classes.names
-        return {
-            names[slot]: one.reservoir + one.held_out + one.waiting
-            for slot, one in self.inputs.memory.counts.items()
-            if slot < len(names)
-        }
+        counts = self.inputs.memory.counts
+        return {names[slot]: one.held for slot, one in counts.items() if slot < len(names)}

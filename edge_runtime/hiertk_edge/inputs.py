@@ -53,6 +53,12 @@ class Inputs:
             for pixels, slots in self.memory.held_out(batch_size):
                 yield normalize(pixels, self.manifest.input), slots
 
+    def class_counts(self) -> list[int]:
+        """Return how many labelled images the memory holds, by slot of the bundle's classes."""
+        counts = {} if self.memory is None else self.memory.counts
+        slots = range(len(self.manifest.classes.names))
+        return [counts[slot].held if slot in counts else 0 for slot in slots]
+
     def start(self) -> None:
         """Let the streams run."""
         if self.memory is not None:

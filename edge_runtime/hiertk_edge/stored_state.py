@@ -1,18 +1,16 @@
 """What a state folder tells of a device that does not run; nothing in it is changed."""
 
-import json
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hiertk_protocol.errors import StorageError
+from pydantic import ValidationError
 
+from hiertk_edge.checkpoints import RECORD, generations, read_record
 from hiertk_edge.state import StateFolder
-
-_RECORD = "checkpoint.json"
-_MAX_RECORD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,9 @@ def _counts(spool: Path) -> dict[str, int]:
 
 
 def _newest_checkpoint(folder: Path) -> tuple[int | None, float | None]:
-    if not folder.is_dir():
-        return None, None
-    generations = [path for path in folder.iterdir() if path.name.isdecimal()]
-    for path in sorted(generations, key=lambda one: int(one.name), reverse=True):
-        record = path / _RECORD
-        try:
-            with record.open("rb") as file:
-                step = json.loads(file.read(_MAX_RECORD_BYTES))["edge_step"]
-            return int(step), time.time() - record.stat().st_mtime
-        except (ValueError, TypeError, KeyError, FileNotFoundError):
-            continue  # damaged: `hiertk-edge run` puts it aside, and takes the one before
+    for path in generations(folder):
+        # One that is damaged `hiertk-edge run` puts aside, and takes the one before.
+        with suppress(ValidationError, FileNotFoundError):
+            step = read_record(path).edge_step
+            return step, time.time() - (path / RECORD).stat().st_mtime
     return None, None

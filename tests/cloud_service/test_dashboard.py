@@ -1,7 +1,6 @@
 """The dashboard in a real browser: what it shows, of whom it asks, and what it survives."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from cloud_service.test_cloud_service import TESTS, TOPICS, device, next_status,
 from hiertk.brokers import Broker, free_port
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from mqtt_client import PlainClient, wait_until
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 PATIENCE_MS = 15_000
 START_S = 120.0  # torch is slow to load on a busy machine
@@ -62,17 +61,6 @@ class Watched:
 
 
 Open = Callable[..., Watched]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

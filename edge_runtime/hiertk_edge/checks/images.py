@@ -11,6 +11,7 @@ from hiertk_protocol.host.problems import Problems
 
 from hiertk_edge.checks.bundle import UNIT
 from hiertk_edge.sources import open_data_set, open_stream
+from hiertk_edge.sources.kinds import stream_parts
 
 
 def look_at_data(text: str, bundle: Bundle) -> str:
@@ -24,10 +25,7 @@ def look_at_stream(text: str, bundle: Bundle | None) -> str:
     """Say whether a stream's folder or camera is there; no image is taken. Raises ConfigError."""
     if bundle is not None:
         _refuse_wrong_options(text, bundle)
-    kind, _, rest = text.partition(":")
-    place, mark, options = rest.rpartition("?")
-    if not mark:
-        place, options = rest, ""
+    kind, place, options = stream_parts(text)
     if kind == "watch":
         return _look_at_folder(Path(place), deletes="then=delete" in options)
     return _look_at_camera(place)

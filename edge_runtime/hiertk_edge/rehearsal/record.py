@@ -31,3 +31,8 @@ class ClassCounts:
     reservoir: int = 0
     held_out: int = 0
     waiting: int = 0
+
+    @property
+    def held(self) -> int:
+        """Samples held now, wherever."""
+        return self.reservoir + self.held_out + self.waiting

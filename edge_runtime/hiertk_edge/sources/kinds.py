@@ -91,10 +91,7 @@ def open_stream(
     Options follow the last question mark; a URL that has one of its own ends with another. Raises
     ConfigError or StorageError.
     """
-    kind, _, rest = text.partition(":")
-    place, mark, query = rest.rpartition("?")
-    if not mark:
-        place, query = query, ""
+    kind, place, query = stream_parts(text)
     if not place or kind not in {one.name for one in STREAMS}:
         raise ConfigError(f"stream {kind!r:.60}: {_choices(STREAMS)}")
     if kind == "watch":
@@ -119,6 +116,13 @@ def open_stream(
         every_s=_every_s(options.get("every_s", "0.5")),
         slot=_slot(options.get("label"), class_names),
     )
+
+
+def stream_parts(text: str) -> tuple[str, str, str]:
+    """Return kind, place and options of a stream's text; the last two may be empty."""
+    kind, _, rest = text.partition(":")
+    place, mark, query = rest.rpartition("?")
+    return (kind, place, query) if mark else (kind, query, "")
 
 
 def _choices(kinds: Sequence[SourceKind]) -> str:

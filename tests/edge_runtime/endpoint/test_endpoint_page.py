@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from hiertk_edge.endpoint.serving import MAX_CONNECTIONS, SILENCE_S
 from hiertk_edge.endpoint.work import MAX_PIXELS
 from mqtt_client import wait_until
 from pages import broken_links, shell_commands
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 PAGE = Path(__file__).parent.parent.parent.parent / "docs" / "endpoint.md"
 PATIENCE_MS = 15_000
@@ -62,17 +61,6 @@ def test_the_limits_that_the_page_names_are_those_that_hold() -> None:
 
 def test_its_links_lead_somewhere() -> None:
     assert broken_links(PAGE) == []
-
-
-@pytest.fixture
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def test_a_person_drops_an_image_sees_the_answer_and_names_it(
