@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from hiertk.models import load_cloud_partition
-from hiertk_cloud.batches import BatchSource, draw_replay
-from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.log import Accepted, DurableLog, LogReader
-from hiertk_cloud.trainer import Trainer, TrainerSettings
+from hiertk_cloud.training.batches import BatchSource, draw_replay
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.trainer import Trainer, TrainerSettings
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.codec import dequantize

@@ -12,8 +12,8 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from hiertk.brokers import Broker, MosquittoBroker
-from hiertk_cloud.ingest import Ingest
-from hiertk_cloud.limits import Limits
+from hiertk_cloud.ingest.ingest import Ingest
+from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import DurableLog
 from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
 from hiertk_protocol.topics import Topics

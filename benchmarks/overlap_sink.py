@@ -9,8 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from hiertk_cloud.ingest import Ingest
-from hiertk_cloud.limits import Limits
+from hiertk_cloud.ingest.ingest import Ingest
+from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import DurableLog
 from hiertk_protocol import console
 from hiertk_protocol.bundle import open_bundle

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hiertk.brokers import Broker, MosquittoBroker
 from hiertk.models import load_cloud_partition
-from hiertk_cloud.checkpoint import save_checkpoint
-from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.log import Accepted, DurableLog
-from hiertk_cloud.progress import Progress
 from hiertk_cloud.state import StateFolder
+from hiertk_cloud.training.checkpoint import save_checkpoint
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.progress import Progress
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.messages import BatchKey

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hiertk.models import load_cloud_partition
-from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.log import LogReader
 from hiertk_cloud.log.file import signed
-from hiertk_cloud.trainer import Trainer, TrainerSettings
+from hiertk_cloud.training.batches import BatchSource
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.trainer import Trainer, TrainerSettings
 from hiertk_protocol.bundle import Bundle
 
 Key = tuple[str, int, int]  # device, epoch (as SQLite holds it) and seq of a batch

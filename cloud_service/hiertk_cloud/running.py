@@ -9,13 +9,13 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.signature import read_public_key
 
 from hiertk_cloud.config import CloudConfig
-from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.limits import Limits
+from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import Retention
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.service import CloudService, open_service
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.trainer import TrainerSettings
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.trainer import TrainerSettings
 
 _DAY_S = 86_400
 _GIB = 1 << 30

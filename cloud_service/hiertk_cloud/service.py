@@ -22,10 +22,8 @@ from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Wi
 from hiertk_protocol.topics import Topics
 from torch import nn
 
-from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.checkpoint import read_progress
-from hiertk_cloud.ingest import Ingest, Room
-from hiertk_cloud.learner import CloudLearner
+from hiertk_cloud.ingest.ingest import Ingest, Room
+from hiertk_cloud.ingest.writing import Writing
 from hiertk_cloud.log import (
     DurableLog,
     LogDamagedError,
@@ -33,19 +31,21 @@ from hiertk_cloud.log import (
     marking_damage,
 )
 from hiertk_cloud.log.check import check_messages
-from hiertk_cloud.predictions import Predictions
-from hiertk_cloud.progress import Progress
+from hiertk_cloud.predictions.predictions import Predictions
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service_view import RunningView
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.state import StateFolder, lock_state
-from hiertk_cloud.status import class_map
-from hiertk_cloud.statuses import DeviceStatuses
 from hiertk_cloud.supervisor import Supervisor
-from hiertk_cloud.trainer import Trainer
-from hiertk_cloud.training import Training
+from hiertk_cloud.training.batches import BatchSource
+from hiertk_cloud.training.checkpoint import read_progress
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.progress import Progress
+from hiertk_cloud.training.thread import Training
+from hiertk_cloud.training.trainer import Trainer
+from hiertk_cloud.views.service_view import RunningView
+from hiertk_cloud.views.status import class_map
+from hiertk_cloud.views.statuses import DeviceStatuses
 from hiertk_cloud.worker import Worker
-from hiertk_cloud.writing import Writing
 
 _STATUS_EVERY_S = 1.0
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from hiertk_protocol.credentials import Credentials
 
-from hiertk_cloud.limits import Limits
+from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import Retention
-from hiertk_cloud.trainer import TrainerSettings
+from hiertk_cloud.training.trainer import TrainerSettings
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from hiertk_protocol.host.notify import Notifier
 from hiertk_protocol.host.problems import Problems
 
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service_view import RunningView
 from hiertk_cloud.suspects import suspects
+from hiertk_cloud.views.service_view import RunningView
 from hiertk_cloud.worker import Worker
 
 _LINE_EVERY_S = 5.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from statistics import median
 
-from hiertk_cloud.progress import DeviceProgress
+from hiertk_cloud.training.progress import DeviceProgress
 
 _MIN_PEERS = 3
 _MIN_TRAINED = 50

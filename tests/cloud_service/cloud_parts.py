@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.learner import CloudLearner
 from hiertk_cloud.log import Accepted, DurableLog, LogReader
-from hiertk_cloud.trainer import Trainer, TrainerSettings
+from hiertk_cloud.training.batches import BatchSource
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.trainer import Trainer, TrainerSettings
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import (

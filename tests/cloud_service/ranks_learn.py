@@ -8,7 +8,7 @@ import torch
 from cloud_service.cloud_parts import MANIFEST, SHAPE, SLOTS, checked, make_message, make_module
 from hiertk_cloud.distributed.group import Group, open_group
 from hiertk_cloud.distributed.learner import RankLearner
-from hiertk_cloud.learner import CloudLearner, Skipped
+from hiertk_cloud.training.learner import CloudLearner, Skipped
 from hiertk_protocol.messages import Batch
 from safetensors.torch import save_file
 from torch import Tensor, nn

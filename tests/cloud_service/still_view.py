@@ -9,12 +9,12 @@ import numpy as np
 from fastapi import APIRouter
 from hiertk_cloud.api.history import History
 from hiertk_cloud.api.server import ApiServer
-from hiertk_cloud.held_out import DeviceRounds, Round
 from hiertk_cloud.log import LogTotals
-from hiertk_cloud.progress import DeviceProgress, Progress
-from hiertk_cloud.status import Snapshot
-from hiertk_cloud.trainer import Measures
-from hiertk_cloud.view import (
+from hiertk_cloud.training.held_out import DeviceRounds, Round
+from hiertk_cloud.training.progress import DeviceProgress, Progress
+from hiertk_cloud.training.trainer import Measures
+from hiertk_cloud.views.status import Snapshot
+from hiertk_cloud.views.view import (
     CheckpointView,
     ConfusionMatrix,
     DeploymentView,

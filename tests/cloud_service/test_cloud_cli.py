@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cloud_service.cloud_parts import MANIFEST
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.status import class_map
+from hiertk_cloud.views.status import class_map
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ from hiertk.brokers import Broker
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.service import open_service
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.trainer import TrainerSettings
+from hiertk_cloud.training.trainer import TrainerSettings
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.hiertk_pb2 import Ack, ClassMap, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import parse_ack, parse_model_status

@@ -26,7 +26,7 @@ from hiertk.models import CutSpec, NetworkSpec, both_sides, describe_cloud, open
 from hiertk_cloud.distributed.checkpoint import GroupProgress
 from hiertk_cloud.distributed.group import Group, open_group
 from hiertk_cloud.distributed.state import lock_rank
-from hiertk_cloud.learner import CloudLearner, Learned
+from hiertk_cloud.training.learner import CloudLearner, Learned
 from hiertk_protocol.bundle import CLOUD_MODULE, CLOUD_WEIGHTS, describe_file
 from hiertk_protocol.bundle import MANIFEST as MANIFEST_FILE
 from hiertk_protocol.codec import encode, quantize

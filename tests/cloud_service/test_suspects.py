@@ -1,7 +1,7 @@
 """Devices whose loss stays far above their peers'."""
 
-from hiertk_cloud.progress import DeviceProgress
 from hiertk_cloud.suspects import suspects
+from hiertk_cloud.training.progress import DeviceProgress
 
 
 def device(loss: float | None, trained: int = 100) -> DeviceProgress:

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from books import Key, held, put, read, stored, train_on
 from faults.field import DEVICES, FACTORY, Field
-from hiertk_cloud.checkpoint import read_progress
 from hiertk_cloud.log.file import signed
-from hiertk_cloud.trainer import TrainerSettings
+from hiertk_cloud.training.checkpoint import read_progress
+from hiertk_cloud.training.trainer import TrainerSettings
 from safetensors.torch import load_file
 
 TRAINING = TrainerSettings(replay=1, checkpoint_every=50)

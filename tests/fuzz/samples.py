@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from hiertk.planner.shipped import Role, shipped_profile
-from hiertk_cloud.checkpoint import save_checkpoint
-from hiertk_cloud.judge import Judge
-from hiertk_cloud.learner import CloudLearner
+from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import DurableLog
-from hiertk_cloud.progress import Progress
+from hiertk_cloud.training.checkpoint import save_checkpoint
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.progress import Progress
 from hiertk_edge.engines.optimizers import Trained
 from hiertk_edge.engines.program_checkpoint import Training, write_checkpoint
 from hiertk_edge.spool import Cursor, Spool

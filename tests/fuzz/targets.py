@@ -15,9 +15,9 @@ from fuzz import samples
 from fuzz.file_mutations import mutate_json, mutate_safetensors, mutate_tables, mutate_zip
 from fuzz.mutations import Mutation, mutate_bytes, mutate_fields
 from fuzz.tampering import LOG_STATEMENTS, SPOOL_STATEMENTS
-from hiertk_cloud.checkpoint import load_checkpoint
-from hiertk_cloud.judge import Judge
+from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import Accepted, DamagedEntryError, DurableLog, LogReader
+from hiertk_cloud.training.checkpoint import load_checkpoint
 from hiertk_edge.engines.program_checkpoint import read_checkpoint
 from hiertk_edge.engines.pt2_file import read_graph
 from hiertk_edge.spool import Spool

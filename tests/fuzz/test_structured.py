@@ -7,7 +7,7 @@ from typing import Any
 
 import tomli_w
 from fuzz.samples import DEVICE, FEATURES, MANIFEST
-from hiertk_cloud.judge import Judge
+from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import Accepted, Refused
 from hiertk_protocol.codec import decode
 from hiertk_protocol.errors import BundleError, ConfigError, ProtocolError

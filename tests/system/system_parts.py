@@ -11,8 +11,8 @@ import books
 from books import Key
 from hiertk.brokers import Broker
 from hiertk.demo.processes import Child, Children
-from hiertk_cloud.progress import Progress
-from hiertk_cloud.trainer import TrainerSettings
+from hiertk_cloud.training.progress import Progress
+from hiertk_cloud.training.trainer import TrainerSettings
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import parse_device_status, parse_model_status

@@ -17,7 +17,7 @@ from hiertk.profiling.cloud_partitions import CloudPartition, cloud_partitions
 from hiertk.profiling.cloud_step import CloudStepMeter
 from hiertk.profiling.edge import profile_edge_role
 from hiertk.profiling.settings import RoleSettings, spread
-from hiertk_cloud.learner import CloudLearner
+from hiertk_cloud.training.learner import CloudLearner
 from hiertk_edge.profiling.stopwatch import Stopwatch
 from hiertk_protocol import console
 from hiertk_protocol.bundle import Bundle

@@ -14,7 +14,7 @@ from hiertk.brokers import Broker, MosquittoBroker, find_mosquitto
 from hiertk.simulate import SimulationSettings, simulate
 from hiertk.simulate.device import SimulatedDevice
 from hiertk.simulate.messages import make_features
-from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.ingest.ingest import Ingest
 from hiertk_cloud.log import DurableLog
 from hiertk_protocol.bundle import MANIFEST
 from hiertk_protocol.errors import ConfigError, ProtocolError, TransportError

@@ -19,7 +19,7 @@ from hiertk_cloud.api.routes import (
     health_routes,
     view_routes,
 )
-from hiertk_cloud.view import ServiceView
+from hiertk_cloud.views.view import ServiceView
 
 UPLOAD_PATH = "/api/models/merged"  # of api/models.py, which a service without models has not
 DASHBOARD = Path(__file__).parent.parent / "dashboard"

@@ -6,7 +6,7 @@ import zlib
 from hiertk_cloud.api.history import History
 from hiertk_cloud.api.rates import Counts, RateMeter
 from hiertk_cloud.api.records import Frame, mean_known, shown_devices, status_of
-from hiertk_cloud.view import ConfusionMatrix, ServiceView
+from hiertk_cloud.views.view import ConfusionMatrix, ServiceView
 
 
 class FrameMaker:

@@ -16,7 +16,7 @@ from hiertk_protocol.storage import transaction
 from pydantic import BaseModel, ConfigDict
 
 from hiertk_cloud.api.records import finite, mean_known
-from hiertk_cloud.view import ServiceView
+from hiertk_cloud.views.view import ServiceView
 
 MAX_ROWS = 5_000
 _EVERY_S = 5.0

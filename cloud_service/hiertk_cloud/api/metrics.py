@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from hiertk_cloud.api.records import StatusView, shown_devices, status_of
-from hiertk_cloud.view import CheckpointView, DeviceState, DeviceView, ServiceView
+from hiertk_cloud.views.view import CheckpointView, DeviceState, DeviceView, ServiceView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "hiertk_cloud_"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from hiertk_cloud.api.rates import Rates
-from hiertk_cloud.status import Snapshot
-from hiertk_cloud.view import (
+from hiertk_cloud.views.status import Snapshot
+from hiertk_cloud.views.view import (
     CheckpointView,
     ConfusionMatrix,
     DeploymentView,

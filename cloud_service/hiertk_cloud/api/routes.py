@@ -21,7 +21,13 @@ from hiertk_cloud.api.records import (
     readiness_of,
     status_of,
 )
-from hiertk_cloud.view import CheckpointView, DeploymentView, DeviceView, HealthView, ServiceView
+from hiertk_cloud.views.view import (
+    CheckpointView,
+    DeploymentView,
+    DeviceView,
+    HealthView,
+    ServiceView,
+)
 
 
 def health_routes(view: ServiceView) -> APIRouter:

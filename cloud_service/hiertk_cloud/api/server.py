@@ -15,7 +15,7 @@ from hiertk_cloud.api.events import Broadcaster
 from hiertk_cloud.api.frames import FrameMaker
 from hiertk_cloud.api.history import History
 from hiertk_cloud.config import USABLE_TOKEN, is_loopback
-from hiertk_cloud.view import ServiceView
+from hiertk_cloud.views.view import ServiceView
 
 _START_S = 10.0
 _STOP_S = 0.6

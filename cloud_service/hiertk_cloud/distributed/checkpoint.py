@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hiertk_cloud.checkpoint import read_state, read_tensors, write_state
-from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.progress import Progress
+from hiertk_cloud.training.checkpoint import read_state, read_tensors, write_state
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.progress import Progress
 
 FORMAT = "hiertk-cloud group checkpoint 1"
 

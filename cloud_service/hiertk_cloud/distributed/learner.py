@@ -23,7 +23,7 @@ from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
 from hiertk_cloud.distributed.joining import Shadow
-from hiertk_cloud.learner import CloudLearner, Learned, Skipped
+from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped
 
 # torch 2.15 warns of the older name, and 2.14 does not know the newer one.
 _NAMES = signature(DistributedDataParallel).parameters

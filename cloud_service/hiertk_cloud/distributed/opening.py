@@ -10,17 +10,17 @@ from hiertk_protocol.errors import StorageError
 from hiertk_protocol.manifest import Manifest
 from torch import nn
 
-from hiertk_cloud.batches import BatchSource
 from hiertk_cloud.distributed.group import Group
 from hiertk_cloud.distributed.learner import RankLearner
 from hiertk_cloud.distributed.rounds import Rounds, resume
 from hiertk_cloud.distributed.state import RankFolder, lock_rank
-from hiertk_cloud.ingest import Room
+from hiertk_cloud.ingest.ingest import Room
 from hiertk_cloud.log import DurableLog, LogReader, marking_damage
-from hiertk_cloud.progress import Progress
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.trainer import Trainer
+from hiertk_cloud.training.batches import BatchSource
+from hiertk_cloud.training.progress import Progress
+from hiertk_cloud.training.trainer import Trainer
 
 _SEEDS = 1 << 23  # the trainer makes one for each turn, and torch takes no larger ones
 

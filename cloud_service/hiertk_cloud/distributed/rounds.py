@@ -19,9 +19,9 @@ from hiertk_cloud.distributed.checkpoint import (
 from hiertk_cloud.distributed.exchange import GroupReport, RankReport, numbers_of
 from hiertk_cloud.distributed.group import Group, reporting
 from hiertk_cloud.distributed.learner import RankLearner
-from hiertk_cloud.held_out import mean_accuracies
-from hiertk_cloud.progress import Progress
-from hiertk_cloud.trainer import Trainer
+from hiertk_cloud.training.held_out import mean_accuracies
+from hiertk_cloud.training.progress import Progress
+from hiertk_cloud.training.trainer import Trainer
 
 _TURNS_PER_ROUND = 16
 

@@ -20,12 +20,12 @@ from hiertk_protocol.topics import Topics
 from hiertk_cloud.distributed.exchange import RankReport
 from hiertk_cloud.distributed.group import Group
 from hiertk_cloud.distributed.opening import RankParts
-from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.ingest.ingest import Ingest
+from hiertk_cloud.ingest.writing import Writing
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.status import class_map
+from hiertk_cloud.views.status import class_map
 from hiertk_cloud.worker import Worker
-from hiertk_cloud.writing import Writing
 
 _STATUS_EVERY_S = 1.0
 _LINE_EVERY_S = 5.0

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 
 import torch
-from hiertk_cloud.learner import CloudLearner
+from hiertk_cloud.training.learner import CloudLearner
 from hiertk_edge.profiling import MAX_IMAGES_NAME
 from hiertk_edge.profiling.cuts import network_of
 from hiertk_edge.profiling.stopwatch import Stopwatch, turns

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from hiertk_cloud.batches import BatchSource
-from hiertk_cloud.judge import Judge
+from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import DurableLog, LogReader
+from hiertk_cloud.training.batches import BatchSource
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.learner import StepResult
 from hiertk_edge.profiling.stopwatch import Stopwatch

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-from hiertk_cloud.learner import CloudLearner, Skipped
+from hiertk_cloud.training.learner import CloudLearner, Skipped
 from hiertk_edge.profiling.stopwatch import Stopwatch
 from hiertk_protocol.errors import ModelError
 from hiertk_protocol.messages import Batch, BatchKey

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hiertk_cloud.limits import Limits, RateLimiter
+from hiertk_cloud.ingest.limits import Limits, RateLimiter
 
 MAX_BYTES = 64 << 20  # of all devices
 MAX_DEVICE_MESSAGES = 256

@@ -5,8 +5,8 @@ import math
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
 from hiertk_cloud.log import DeviceTotals
-from hiertk_cloud.progress import DeviceProgress
-from hiertk_cloud.view import DeviceState, DeviceView
+from hiertk_cloud.training.progress import DeviceProgress
+from hiertk_cloud.views.view import DeviceState, DeviceView
 
 _STATES: dict[int, DeviceState] = {
     DeviceStatus.OFFLINE: "offline",

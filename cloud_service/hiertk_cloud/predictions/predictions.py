@@ -21,9 +21,9 @@ from hiertk_protocol.mqtt import Incoming, Request
 from hiertk_protocol.prediction_messages import FinalExitReply, PredictionContract
 from hiertk_protocol.topics import Topics
 
-from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.limits import Limits, RateLimiter
-from hiertk_cloud.request_lines import RequestLines, WaitingRequest
+from hiertk_cloud.ingest.limits import Limits, RateLimiter
+from hiertk_cloud.predictions.request_lines import RequestLines, WaitingRequest
+from hiertk_cloud.training.learner import CloudLearner
 
 MAX_CORRELATION_BYTES = 64
 _AT_A_TURN = 16  # requests; and no further one once there are so many samples:

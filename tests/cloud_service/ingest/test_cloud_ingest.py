@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cloud_service.cloud_parts import DEVICE, EPOCH, MANIFEST, SHAPE, make_manifest, make_message
-from hiertk_cloud import judge
-from hiertk_cloud.ingest import Ingest, Room
-from hiertk_cloud.limits import Limits
+from hiertk_cloud.ingest import judge
+from hiertk_cloud.ingest.ingest import Ingest, Room
+from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import DurableLog, LogReader
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.hiertk_pb2 import Ack, FeatureBatch

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.progress import Progress, Progress1
+from hiertk_cloud.training.learner import CloudLearner
+from hiertk_cloud.training.progress import Progress, Progress1
 
 FORMAT = "hiertk-cloud checkpoint 2"
 _FORMAT_1 = "hiertk-cloud checkpoint 1"

@@ -2,7 +2,7 @@
 
 import time
 
-from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.ingest.ingest import Ingest
 from hiertk_cloud.log import DurableLog
 
 _PRUNE_EVERY_S = 1.0

@@ -6,10 +6,10 @@ import time
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.host.problems import Problems
 
-from hiertk_cloud.errands import Errands
 from hiertk_cloud.log import DiskFullError, DurableLog
-from hiertk_cloud.predictions import Predictions
-from hiertk_cloud.trainer import Trainer
+from hiertk_cloud.predictions.predictions import Predictions
+from hiertk_cloud.training.errands import Errands
+from hiertk_cloud.training.trainer import Trainer
 
 _IDLE_S = 0.2
 _SAVE_AGAIN_S = 30.0

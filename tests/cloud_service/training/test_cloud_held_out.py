@@ -2,7 +2,7 @@
 
 import math
 
-from hiertk_cloud.held_out import DeviceRounds, Round, mean_accuracies
+from hiertk_cloud.training.held_out import DeviceRounds, Round, mean_accuracies
 
 
 def part(edge_step: int, correct: int, samples: int = 10) -> Round:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from hiertk_cloud.status import Snapshot
+from hiertk_cloud.views.status import Snapshot
 
 ConfusionMatrix = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.messages import Batch, SlotArray
 from torch import Tensor, nn
 
-from hiertk_cloud.average import average_of
+from hiertk_cloud.training.average import average_of
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from hiertk_cloud.errands import Errands
+from hiertk_cloud.training.errands import Errands
 
 
 def test_whoever_asks_gets_the_result_of_the_other_thread() -> None:

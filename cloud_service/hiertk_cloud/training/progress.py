@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hiertk_cloud.held_out import DeviceRounds
+from hiertk_cloud.training.held_out import DeviceRounds
 
 _NEWEST = 0.05  # weight of the newest batch in a running mean: over some 20 batches
 

@@ -9,15 +9,15 @@ from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.mqtt import MqttLink
 
-from hiertk_cloud.device_views import device_view
-from hiertk_cloud.ingest import Ingest
+from hiertk_cloud.ingest.ingest import Ingest
 from hiertk_cloud.log import DeviceTotals, DurableLog
-from hiertk_cloud.predictions import Predictions
-from hiertk_cloud.status import Snapshot
-from hiertk_cloud.statuses import DeviceStatuses
+from hiertk_cloud.predictions.predictions import Predictions
 from hiertk_cloud.suspects import suspects
-from hiertk_cloud.trainer import Trainer
-from hiertk_cloud.view import (
+from hiertk_cloud.training.trainer import Trainer
+from hiertk_cloud.views.device_views import device_view
+from hiertk_cloud.views.status import Snapshot
+from hiertk_cloud.views.statuses import DeviceStatuses
+from hiertk_cloud.views.view import (
     CheckpointView,
     ConfusionMatrix,
     DeploymentView,

@@ -19,11 +19,11 @@ from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.topics import Topics
 
-from hiertk_cloud.judge import Judge
-from hiertk_cloud.limits import Limits
+from hiertk_cloud.ingest.judge import Judge
+from hiertk_cloud.ingest.limits import Limits
+from hiertk_cloud.ingest.waiting import Message, WaitingMessages
 from hiertk_cloud.log import Accepted, DiskFullError, DurableLog, Refused, Settled
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.waiting import Message, WaitingMessages
 
 _GROUP_MESSAGES = 256
 _GROUP_BYTES = 8 << 20

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from hiertk_cloud import confusion
-from hiertk_cloud.confusion import ConfusionRounds
+from hiertk_cloud.training import confusion
+from hiertk_cloud.training.confusion import ConfusionRounds
 
 
 def slots(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from hiertk_protocol.hiertk_pb2 import ClassMap, ClassSlot, ModelStatus
 from hiertk_protocol.manifest import Manifest
 
-from hiertk_cloud.held_out import Accuracies, mean_accuracies
 from hiertk_cloud.log import LogTotals
-from hiertk_cloud.predictions import PredictionTotals
-from hiertk_cloud.progress import Progress
-from hiertk_cloud.trainer import Measures
+from hiertk_cloud.predictions.predictions import PredictionTotals
+from hiertk_cloud.training.held_out import Accuracies, mean_accuracies
+from hiertk_cloud.training.progress import Progress
+from hiertk_cloud.training.trainer import Measures
 
 CLASS_MAP_VERSION = 1
 

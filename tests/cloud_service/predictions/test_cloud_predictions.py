@@ -22,12 +22,12 @@ from cloud_service.cloud_parts import (
     write_log,
 )
 from cloud_service.still_view import StillView, snapshot_at
-from hiertk_cloud import request_lines
 from hiertk_cloud.api.metrics import metrics_text
-from hiertk_cloud.learner import CloudLearner
-from hiertk_cloud.limits import Limits
-from hiertk_cloud.predictions import Predictions, PredictionTotals
-from hiertk_cloud.request_lines import RequestLines, WaitingRequest
+from hiertk_cloud.ingest.limits import Limits
+from hiertk_cloud.predictions import request_lines
+from hiertk_cloud.predictions.predictions import Predictions, PredictionTotals
+from hiertk_cloud.predictions.request_lines import RequestLines, WaitingRequest
+from hiertk_cloud.training.learner import CloudLearner
 from hiertk_protocol.codec import Quantized, quantize
 from hiertk_protocol.hiertk_pb2 import PredictReply, PredictRequest
 from hiertk_protocol.mqtt import Incoming, Request

@@ -19,9 +19,9 @@ from cloud_service.cloud_parts import (
     write_log,
 )
 from cloud_service.log_parts import query
-from hiertk_cloud.batches import draw_replay
 from hiertk_cloud.log import DurableLog
-from hiertk_cloud.trainer import TrainerSettings
+from hiertk_cloud.training.batches import draw_replay
+from hiertk_cloud.training.trainer import TrainerSettings
 from hiertk_protocol.codec import dequantize
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch

@@ -1,9 +1,9 @@
 """Messages in line: fair over devices, bounded, and no faster than a device may."""
 
 import pytest
-from hiertk_cloud import waiting
-from hiertk_cloud.limits import Limits, RateLimiter
-from hiertk_cloud.waiting import WaitingMessages
+from hiertk_cloud.ingest import waiting
+from hiertk_cloud.ingest.limits import Limits, RateLimiter
+from hiertk_cloud.ingest.waiting import WaitingMessages
 
 FAST = Limits(messages_per_s=1e6, bytes_per_s=1e12)
 

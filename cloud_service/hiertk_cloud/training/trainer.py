@@ -17,13 +17,13 @@ import torch
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.messages import Batch
 
-from hiertk_cloud.batches import BatchSource, LeftOut, NextBatch, draw_replay
-from hiertk_cloud.checkpoint import load_checkpoint, save_checkpoint
-from hiertk_cloud.confusion import ConfusionRounds
-from hiertk_cloud.held_out import DeviceRounds, Round
-from hiertk_cloud.learner import CloudLearner, Learned, Skipped
 from hiertk_cloud.log import DamagedEntryError
-from hiertk_cloud.progress import DeviceProgress, Progress
+from hiertk_cloud.training.batches import BatchSource, LeftOut, NextBatch, draw_replay
+from hiertk_cloud.training.checkpoint import load_checkpoint, save_checkpoint
+from hiertk_cloud.training.confusion import ConfusionRounds
+from hiertk_cloud.training.held_out import DeviceRounds, Round
+from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped
+from hiertk_cloud.training.progress import DeviceProgress, Progress
 
 _NEWEST_STEPS = 50
 _SEED_STRIDE = 1 << 40

@@ -1,10 +1,10 @@
 from typing import get_args
 
 import pytest
-from hiertk_cloud.device_views import device_view
 from hiertk_cloud.log.records import DeviceTotals
-from hiertk_cloud.progress import DeviceProgress
-from hiertk_cloud.view import DeviceState
+from hiertk_cloud.training.progress import DeviceProgress
+from hiertk_cloud.views.device_views import device_view
+from hiertk_cloud.views.view import DeviceState
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
 

@@ -1,0 +1,1 @@
+"""From the broker to the durable log: limits, checks, commits, and the answers to devices."""

@@ -1,0 +1,1 @@
+"""Predictions that devices ask for."""
