@@ -19,7 +19,9 @@ from google.protobuf.message import Message
 from hiertk_protocol.codec import Float32Array, dequantize, encode, pack, quantize
 from hiertk_protocol.hiertk_pb2 import (
     Ack,
+    ClassAlias,
     ClassMap,
+    ClassReply,
     ClassRequest,
     ClassSlot,
     DeviceStatus,
@@ -78,6 +80,7 @@ def messages() -> dict[str, Message]:
     return {
         "feature_batch_uncompressed": _feature_batch(_four_bits_uncompressed()),
         "feature_batch_zstd": _feature_batch(_eight_bits_zstd()),
+        "feature_batch_new_class": _of_a_new_class(),
         "ack": Ack(
             epoch=0xFEDCBA9876543210,
             through=41,
@@ -122,12 +125,19 @@ def messages() -> dict[str, Message]:
         "class_map": ClassMap(
             version=3,
             slots=[
-                ClassSlot(slot=0, name="T-shirt/top"),
-                ClassSlot(slot=1, name="Hose"),
-                ClassSlot(slot=2, name="Öl-Fläschchen 🧴"),
+                ClassSlot(slot=0, name="T-shirt/top", since=1),
+                ClassSlot(
+                    slot=1,
+                    name="Hose",
+                    since=1,
+                    aliases=[ClassAlias(name="Trousers", slot=3, since=2)],
+                ),
+                ClassSlot(slot=2, name="Öl-Fläschchen 🧴", since=3),
             ],
         ),
-        "class_request": ClassRequest(name="Öl-Fläschchen 🧴"),
+        "class_request": ClassRequest(bundle_id=_BUNDLE_ID, name="Öl-Fläschchen 🧴"),
+        "class_reply": ClassReply(slot=2, version=3),
+        "class_reply_refused": ClassReply(error="all 16 slots are taken"),
     }
 
 
@@ -183,6 +193,13 @@ def _feature_batch(features: QuantizedFeatures) -> FeatureBatch:
         early_exit=[1, 0],
         early_exit_loss=0.75,
     )
+
+
+def _of_a_new_class() -> FeatureBatch:
+    message = _feature_batch(_four_bits_uncompressed())
+    message.labels[:] = [65536, 2]
+    message.new_classes.append("Öl-Fläschchen 🧴")
+    return message
 
 
 def _four_bits_uncompressed() -> QuantizedFeatures:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 # Before torch is imported anywhere: with two threads on two busy cores it can be 100 times slower.
@@ -17,6 +18,12 @@ from hiertk_protocol.bundle import Bundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# A busy machine is slow to make examples, too: that says nothing of what is tested.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
 
 NO_SKIPS = os.environ.get("HIERTK_NO_SKIPS") == "1"
 

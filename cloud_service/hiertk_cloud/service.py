@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from hiertk_protocol.class_map import exported_map
 from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.host.notify import Notifier
@@ -43,7 +44,6 @@ from hiertk_cloud.training.progress import Progress
 from hiertk_cloud.training.thread import Training
 from hiertk_cloud.training.trainer import Trainer
 from hiertk_cloud.views.service_view import RunningView
-from hiertk_cloud.views.status import class_map
 from hiertk_cloud.views.statuses import DeviceStatuses
 from hiertk_cloud.worker import Worker
 
@@ -266,9 +266,8 @@ class CloudService:
             self._problems.end("broker")
             self._reporter.say("up", f"connected to {self._broker}")
             self._has_been_up.set()
-        self._link.publish(
-            self._topics.class_map, class_map(self._manifest).SerializeToString(), retain=True
-        )
+        classes = exported_map(self._manifest.classes).to_message()
+        self._link.publish(self._topics.class_map, classes.SerializeToString(), retain=True)
         self._publish_status()
         self._notifier.ready()
 

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FeatureBatch(_message.Message):
-    __slots__ = ("bundle_id", "device", "epoch", "seq", "floor", "edge_step", "class_map_version", "purpose", "shape", "features", "labels", "early_exit", "early_exit_loss")
+    __slots__ = ("bundle_id", "device", "epoch", "seq", "floor", "edge_step", "class_map_version", "purpose", "shape", "features", "labels", "early_exit", "early_exit_loss", "new_classes")
     class Purpose(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TRAIN: _ClassVar[FeatureBatch.Purpose]
@@ -28,6 +28,7 @@ class FeatureBatch(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     EARLY_EXIT_FIELD_NUMBER: _ClassVar[int]
     EARLY_EXIT_LOSS_FIELD_NUMBER: _ClassVar[int]
+    NEW_CLASSES_FIELD_NUMBER: _ClassVar[int]
     bundle_id: bytes
     device: str
     epoch: int
@@ -41,7 +42,8 @@ class FeatureBatch(_message.Message):
     labels: _containers.RepeatedScalarFieldContainer[int]
     early_exit: _containers.RepeatedScalarFieldContainer[int]
     early_exit_loss: float
-    def __init__(self, bundle_id: _Optional[bytes] = ..., device: _Optional[str] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., floor: _Optional[int] = ..., edge_step: _Optional[int] = ..., class_map_version: _Optional[int] = ..., purpose: _Optional[_Union[FeatureBatch.Purpose, str]] = ..., shape: _Optional[_Iterable[int]] = ..., features: _Optional[_Union[QuantizedFeatures, _Mapping]] = ..., labels: _Optional[_Iterable[int]] = ..., early_exit: _Optional[_Iterable[int]] = ..., early_exit_loss: _Optional[float] = ...) -> None: ...
+    new_classes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, bundle_id: _Optional[bytes] = ..., device: _Optional[str] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., floor: _Optional[int] = ..., edge_step: _Optional[int] = ..., class_map_version: _Optional[int] = ..., purpose: _Optional[_Union[FeatureBatch.Purpose, str]] = ..., shape: _Optional[_Iterable[int]] = ..., features: _Optional[_Union[QuantizedFeatures, _Mapping]] = ..., labels: _Optional[_Iterable[int]] = ..., early_exit: _Optional[_Iterable[int]] = ..., early_exit_loss: _Optional[float] = ..., new_classes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QuantizedFeatures(_message.Message):
     __slots__ = ("bits", "scales", "zero_points", "compression", "payload")
@@ -84,7 +86,7 @@ class Refusal(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
-    __slots__ = ("state", "edge_step", "early_exit_loss", "early_exit_accuracy", "early_exit_held_out_accuracy", "spool_batches", "spool_bytes", "spooled_total", "dropped_total", "refused_total", "sent_total", "sent_bytes", "step_ms", "bad_images", "samples_total", "payload_bytes_total", "bits", "aged_total", "thinned_total", "requantized_total", "wire_bytes", "budget_left_bytes", "problems", "waiting_samples", "rehearsal_samples", "mislabelled_images", "predictions_total", "predictions_by_cloud", "temperature_c")
+    __slots__ = ("state", "edge_step", "early_exit_loss", "early_exit_accuracy", "early_exit_held_out_accuracy", "spool_batches", "spool_bytes", "spooled_total", "dropped_total", "refused_total", "sent_total", "sent_bytes", "step_ms", "bad_images", "samples_total", "payload_bytes_total", "bits", "aged_total", "thinned_total", "requantized_total", "wire_bytes", "budget_left_bytes", "problems", "waiting_samples", "rehearsal_samples", "mislabelled_images", "predictions_total", "predictions_by_cloud", "temperature_c", "class_map_version")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OFFLINE: _ClassVar[DeviceStatus.State]
@@ -128,6 +130,7 @@ class DeviceStatus(_message.Message):
     PREDICTIONS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_BY_CLOUD_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_C_FIELD_NUMBER: _ClassVar[int]
+    CLASS_MAP_VERSION_FIELD_NUMBER: _ClassVar[int]
     state: DeviceStatus.State
     edge_step: int
     early_exit_loss: float
@@ -157,7 +160,8 @@ class DeviceStatus(_message.Message):
     predictions_total: int
     predictions_by_cloud: int
     temperature_c: float
-    def __init__(self, state: _Optional[_Union[DeviceStatus.State, str]] = ..., edge_step: _Optional[int] = ..., early_exit_loss: _Optional[float] = ..., early_exit_accuracy: _Optional[float] = ..., early_exit_held_out_accuracy: _Optional[float] = ..., spool_batches: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., spooled_total: _Optional[int] = ..., dropped_total: _Optional[int] = ..., refused_total: _Optional[int] = ..., sent_total: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., step_ms: _Optional[float] = ..., bad_images: _Optional[int] = ..., samples_total: _Optional[int] = ..., payload_bytes_total: _Optional[int] = ..., bits: _Optional[int] = ..., aged_total: _Optional[int] = ..., thinned_total: _Optional[int] = ..., requantized_total: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., budget_left_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., waiting_samples: _Optional[int] = ..., rehearsal_samples: _Optional[int] = ..., mislabelled_images: _Optional[int] = ..., predictions_total: _Optional[int] = ..., predictions_by_cloud: _Optional[int] = ..., temperature_c: _Optional[float] = ...) -> None: ...
+    class_map_version: int
+    def __init__(self, state: _Optional[_Union[DeviceStatus.State, str]] = ..., edge_step: _Optional[int] = ..., early_exit_loss: _Optional[float] = ..., early_exit_accuracy: _Optional[float] = ..., early_exit_held_out_accuracy: _Optional[float] = ..., spool_batches: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., spooled_total: _Optional[int] = ..., dropped_total: _Optional[int] = ..., refused_total: _Optional[int] = ..., sent_total: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., step_ms: _Optional[float] = ..., bad_images: _Optional[int] = ..., samples_total: _Optional[int] = ..., payload_bytes_total: _Optional[int] = ..., bits: _Optional[int] = ..., aged_total: _Optional[int] = ..., thinned_total: _Optional[int] = ..., requantized_total: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., budget_left_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., waiting_samples: _Optional[int] = ..., rehearsal_samples: _Optional[int] = ..., mislabelled_images: _Optional[int] = ..., predictions_total: _Optional[int] = ..., predictions_by_cloud: _Optional[int] = ..., temperature_c: _Optional[float] = ..., class_map_version: _Optional[int] = ...) -> None: ...
 
 class ModelStatus(_message.Message):
     __slots__ = ("state", "incarnation", "cloud_step", "final_exit_loss", "final_exit_accuracy", "final_exit_held_out_accuracy", "stored_total", "consumed_total", "refused_total", "duplicates_total", "max_message_bytes", "step_ms", "trained_total")
@@ -204,18 +208,44 @@ class ClassMap(_message.Message):
     def __init__(self, version: _Optional[int] = ..., slots: _Optional[_Iterable[_Union[ClassSlot, _Mapping]]] = ...) -> None: ...
 
 class ClassSlot(_message.Message):
-    __slots__ = ("slot", "name")
+    __slots__ = ("slot", "name", "since", "aliases")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
     slot: int
     name: str
-    def __init__(self, slot: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
+    since: int
+    aliases: _containers.RepeatedCompositeFieldContainer[ClassAlias]
+    def __init__(self, slot: _Optional[int] = ..., name: _Optional[str] = ..., since: _Optional[int] = ..., aliases: _Optional[_Iterable[_Union[ClassAlias, _Mapping]]] = ...) -> None: ...
+
+class ClassAlias(_message.Message):
+    __slots__ = ("name", "slot", "since")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    slot: int
+    since: int
+    def __init__(self, name: _Optional[str] = ..., slot: _Optional[int] = ..., since: _Optional[int] = ...) -> None: ...
 
 class ClassRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("bundle_id", "name")
+    BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    bundle_id: bytes
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    def __init__(self, bundle_id: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ClassReply(_message.Message):
+    __slots__ = ("slot", "version", "error")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    slot: int
+    version: int
+    error: str
+    def __init__(self, slot: _Optional[int] = ..., version: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
     __slots__ = ("bundle_id", "shape", "features")

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hiertk_protocol.errors import BundleError
+from hiertk_protocol.class_names import clean_class_name
+from hiertk_protocol.errors import BundleError, ProtocolError
 
 SCHEMA_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 20
@@ -93,6 +95,15 @@ class FeatureInfo(_Record):
         return self.values if self.bits == 8 else (self.values + 1) // 2
 
 
+def _check_name(name: str) -> None:
+    try:
+        clean = clean_class_name(name)
+    except ProtocolError as error:
+        raise ValueError(str(error)) from error
+    if clean != name:
+        raise ValueError(f"the class name {name!r} is not in its usual form, {clean!r}")
+
+
 class ClassInfo(_Record):
     """The class map at export: names[i] is in slot i; slots up to `capacity` are free."""
 
@@ -105,13 +116,20 @@ class ClassInfo(_Record):
             raise ValueError("class names repeat")
         if len(self.names) > self.capacity:
             raise ValueError(f"{len(self.names)} classes do not fit {self.capacity} slots")
+        for name in self.names:
+            _check_name(name)
         return self
 
     def bias(self) -> npt.NDArray[np.float32]:
-        """Return the class bias (capacity,) float32 that both exits add to their logits."""
-        bias = np.full(self.capacity, CLOSED_SLOT_BIAS, np.float32)
-        bias[: len(self.names)] = 0
-        return bias
+        """Return the class bias of the export, (capacity,) float32."""
+        return class_bias(range(len(self.names)), self.capacity)
+
+
+def class_bias(open_slots: Iterable[int], capacity: int) -> npt.NDArray[np.float32]:
+    """Return what both exits add to their logits, (capacity,) float32: 0 where a slot is open."""
+    bias = np.full(capacity, CLOSED_SLOT_BIAS, np.float32)
+    bias[list(open_slots)] = 0
+    return bias
 
 
 class AdamW(_Record):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
+from hiertk_protocol.class_names import clean_class_name
 from hiertk_protocol.codec import Quantized, check_features, decode
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, FeatureBatch, ModelStatus
@@ -16,6 +17,8 @@ from hiertk_protocol.topics import is_device_name
 
 MAX_MESSAGE_BYTES = 120 * 1024  # fits the strictest public brokers
 MAX_SAMPLES = 4096
+NEW_CLASS = 1 << 16  # labels from here on stand for names: NEW_CLASS + i for new_classes[i]
+MAX_NEW_CLASSES = 16
 _MAX_ACK_BYTES = 1 << 20
 _MAX_STATUS_BYTES = 4096
 _LARGEST_COUNT = 1 << 62  # SQLite's integers end at 2^63
@@ -37,7 +40,8 @@ class BatchKey:
 class Batch:
     """A feature batch that passed every check.
 
-    features: quantized (N, C, H, W). labels, early_exit: (N,) int64 class slots.
+    features: quantized (N, C, H, W). labels, early_exit: (N,) int64 class slots of that version of
+    the class map, or from NEW_CLASS on: new_classes[value - NEW_CLASS], which had no slot.
     early_exit_loss: mean cross entropy, nats.
     """
 
@@ -49,6 +53,8 @@ class Batch:
     labels: SlotArray
     early_exit: SlotArray
     early_exit_loss: float
+    class_map_version: int = 1
+    new_classes: tuple[str, ...] = ()
 
 
 class FeatureContract:
@@ -89,6 +95,8 @@ class FeatureContract:
             labels=np.asarray(message.labels, np.int64),
             early_exit=np.asarray(message.early_exit, np.int64),
             early_exit_loss=message.early_exit_loss,
+            class_map_version=message.class_map_version or 1,  # 0: before there were others
+            new_classes=tuple(message.new_classes),
         )
 
     def _checked_shape(self, message: FeatureBatch) -> tuple[int, ...]:
@@ -108,15 +116,33 @@ class FeatureContract:
             raise ProtocolError("the early exit's loss is not finite")
         if message.purpose not in _PURPOSES:
             raise ProtocolError(f"purpose {message.purpose} is unknown")
-        self._check_slots(message.labels, shape[0], "labels")
-        self._check_slots(message.early_exit, shape[0], "early-exit predictions")
+        named = _checked_names(message.new_classes)
+        self._check_slots(message.labels, shape[0], named, "labels")
+        self._check_slots(message.early_exit, shape[0], named, "early-exit predictions")
         return shape
 
-    def _check_slots(self, slots: Sequence[int], count: int, what: str) -> None:
+    def _check_slots(self, slots: Sequence[int], count: int, named: int, what: str) -> None:
         if len(slots) != count:
             raise ProtocolError(f"{len(slots)} {what} for {count} samples")
-        if max(slots) >= self._capacity:
-            raise ProtocolError(f"{what} name slot {max(slots)} of {self._capacity}")
+        highest = max(slots)
+        if not (highest < self._capacity or named):
+            raise ProtocolError(f"{what} name slot {highest} of {self._capacity}")
+        if named and any(self._capacity <= slot < NEW_CLASS for slot in slots):
+            raise ProtocolError(f"{what} name a slot that is not below {self._capacity}")
+        if highest >= NEW_CLASS + named:
+            raise ProtocolError(f"{what} name new class {highest - NEW_CLASS} of {named}")
+
+
+def _checked_names(names: Sequence[str]) -> int:
+    """Refuse what are no names of new classes; return how many there are."""
+    if len(names) > MAX_NEW_CLASSES:
+        raise ProtocolError(f"{len(names)} new classes in one message, at most {MAX_NEW_CLASSES}")
+    for name in names:
+        if clean_class_name(name) != name:
+            raise ProtocolError(f"the class name {name[:40]!r} is not in its usual form")
+    if len(set(names)) != len(names):
+        raise ProtocolError("a new class is named twice")
+    return len(names)
 
 
 def parse_ack(payload: bytes) -> Ack:

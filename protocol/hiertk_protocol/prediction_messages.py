@@ -13,6 +13,7 @@ from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import PredictReply, PredictRequest
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.messages import parse_into
+from hiertk_protocol.texts import one_line
 
 MAX_PREDICT_SAMPLES = 16
 _MAX_ERROR_LETTERS = 200
@@ -40,7 +41,6 @@ class PredictionContract:
         self._bundle_id = manifest.bundle_id
         self._shape = manifest.features.shape
         self._capacity = manifest.classes.capacity
-        self._open_slots = len(manifest.classes.names)
 
     def request(self, features: Quantized) -> bytes:
         """Return the request for features (N, C, H, W), N up to 16."""
@@ -92,7 +92,7 @@ class PredictionContract:
         message = PredictReply()
         parse_into(message, payload, "prediction reply", 4 * values + _REPLY_ENVELOPE_BYTES)
         if message.error:
-            raise CloudRefusedError(_one_line(message.error) or "without a reason")
+            raise CloudRefusedError(one_line(message.error, _MAX_ERROR_LETTERS))
         if message.cloud_step > _LARGEST_STEP:
             raise ProtocolError(f"prediction reply: cloud step {message.cloud_step}")
         if len(message.probabilities) != values:
@@ -108,12 +108,5 @@ class PredictionContract:
         # A NaN compares as false.
         if not (probabilities.min() >= 0 and probabilities.max() <= 1):
             raise ProtocolError("prediction reply: a probability is not between 0 and 1")
-        if probabilities[:, self._open_slots :].any():
-            raise ProtocolError("prediction reply: a slot without a class has a probability")
         if np.abs(probabilities.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
             raise ProtocolError("prediction reply: the probabilities do not sum to 1")
-
-
-def _one_line(text: str) -> str:
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(printable[:_MAX_ERROR_LETTERS].split())

@@ -48,6 +48,12 @@ class Topics:
     def predict_reply(self, device: str) -> str:
         return f"{self.root}/{device}/down/predict"
 
+    def class_request(self, device: str) -> str:
+        return f"{self.root}/{device}/up/classes"
+
+    def class_reply(self, device: str) -> str:
+        return f"{self.root}/{device}/down/classes"
+
     @property
     def class_map(self) -> str:
         return f"{self.root}/down/classes"

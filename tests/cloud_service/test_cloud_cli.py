@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cloud_service.cloud_parts import MANIFEST
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.views.status import class_map
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +43,3 @@ def test_lines_are_for_people_or_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert human.endswith(" cloud step 3")
     line = json.loads(machine)
     assert (line["event"], line["cloud_step"], line["loss"]) == ("progress", 3, None)
-
-
-def test_the_class_map_is_the_bundles() -> None:
-    assert [slot.name for slot in class_map(MANIFEST).slots] == list(MANIFEST.classes.names)

@@ -22,6 +22,7 @@ from hiertk_edge.engines.program_checkpoint import read_checkpoint
 from hiertk_edge.engines.pt2_file import read_graph
 from hiertk_edge.spool import Spool
 from hiertk_protocol.bundle import open_bundle
+from hiertk_protocol.class_map import parse_class_map
 from hiertk_protocol.codec import decode, dequantize
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import ClassMap, QuantizedFeatures
@@ -87,15 +88,15 @@ def _messages() -> list[Target]:
         assert decode(parsed, shape).values.shape == shape
 
     def class_map(data: bytes) -> None:
-        # Nothing of ours reads it yet; protobuf alone must stand it.
-        try:
-            ClassMap.FromString(data)
-        except Exception as error:
-            raise ProtocolError("no message") from error
+        found = parse_class_map(data, samples.MANIFEST.classes.capacity)
+        again = parse_class_map(
+            found.to_message().SerializeToString(), samples.MANIFEST.classes.capacity
+        )
+        assert again == found
 
     encoded = samples.FEATURES.features.SerializeToString()
     classes = ClassMap(version=1)
-    classes.slots.add(slot=1, name="shirt")
+    classes.slots.add(slot=1, name="shirt", since=1)
     fields = mutate_fields
     return [
         Target("features", features, (message,), fields, 260),

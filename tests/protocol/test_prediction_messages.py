@@ -96,7 +96,6 @@ def test_a_reply_comes_back() -> None:
         (reply(1.5, -0.5, *[0.0] * 8), "not between 0 and 1"),
         (reply(math.nan, 1.0, *[0.0] * 8), "not between 0 and 1"),
         (reply(math.inf, 1.0, *[0.0] * 8), "not between 0 and 1"),
-        (reply(0.5, 0.25, 0.25, *[0.0] * 7), "slot without a class"),
         (reply(*probabilities(), cloud_step=(1 << 64) - 1), "cloud step"),
         (reply(*probabilities(1000)), "more than"),
         (b"\x1a\x02\xff\xff", "not a message of this protocol"),

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from types import FrameType
 
+from hiertk_protocol.class_map import exported_map
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
@@ -24,7 +25,6 @@ from hiertk_cloud.ingest.ingest import Ingest
 from hiertk_cloud.ingest.writing import Writing
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.views.status import class_map
 from hiertk_cloud.worker import Worker
 
 _STATUS_EVERY_S = 1.0
@@ -162,8 +162,8 @@ class RankService:
     def _on_up(self) -> None:
         self._say("up", f"connected to {self._broker}")
         if self._group.rank == 0:
-            message = class_map(self._manifest).SerializeToString()
-            self._link.publish(self._topics.class_map, message, retain=True)
+            classes = exported_map(self._manifest.classes).to_message()
+            self._link.publish(self._topics.class_map, classes.SerializeToString(), retain=True)
         self._publish_status()
 
     def _on_down(self, reason: str) -> None:

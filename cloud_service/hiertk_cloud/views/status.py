@@ -1,18 +1,15 @@
-"""What the service tells its devices: the status of its model, and the class map."""
+"""What the service tells its devices of its model."""
 
 import math
 from dataclasses import dataclass, field
 
-from hiertk_protocol.hiertk_pb2 import ClassMap, ClassSlot, ModelStatus
-from hiertk_protocol.manifest import Manifest
+from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from hiertk_cloud.log import LogTotals
 from hiertk_cloud.predictions.predictions import PredictionTotals
 from hiertk_cloud.training.held_out import Accuracies, mean_accuracies
 from hiertk_cloud.training.progress import Progress
 from hiertk_cloud.training.trainer import Measures
-
-CLASS_MAP_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -103,9 +100,3 @@ class Snapshot:
             "skipped": self.progress.skipped_total,
             "stale": self.progress.stale_total,
         }
-
-
-def class_map(manifest: Manifest) -> ClassMap:
-    """Return the class map of the bundle."""
-    slots = [ClassSlot(slot=slot, name=name) for slot, name in enumerate(manifest.classes.names)]
-    return ClassMap(version=CLASS_MAP_VERSION, slots=slots)
