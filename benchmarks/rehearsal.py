@@ -13,6 +13,7 @@ import numpy as np
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.images import Pixels, normalize, read_image, resize
 from hiertk_edge.rehearsal import RehearsalMemory
+from hiertk_edge.rehearsal.batches import Wanted
 from hiertk_edge.sources import Labelled
 from hiertk_protocol.bundle import Bundle, open_bundle
 
@@ -66,7 +67,7 @@ def measure(place: Workplace) -> list[Figure]:
 
 def _flood(place: Workplace, path: Path) -> list[Figure]:
     count = _SAMPLES[place.effort]
-    samples = list(_samples(count))
+    samples = list(_samples(place.bundle, count))
     rates: list[float] = []
     batch_ms: list[float] = []
     with closing(RehearsalMemory(path, manifest=place.bundle.manifest)) as memory:
@@ -113,17 +114,18 @@ def _per_sample(what: str, written: int, samples: int) -> Figure:
     )
 
 
-def _samples(count: int) -> Iterator[Labelled]:
+def _samples(bundle: Bundle, count: int) -> Iterator[Labelled]:
+    names = bundle.manifest.classes.names
     generator = np.random.default_rng(0)
     for number in range(count):
         pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
         slot = 0 if number % 10 < 4 else 1 + number % 9
-        yield Labelled(pixels, slot, "benchmark")
+        yield Labelled(pixels, names[slot], "benchmark")
 
 
 def _take_batch(memory: RehearsalMemory) -> float:
     started = time.perf_counter()
-    batch = memory.next_batch(_BATCH, rehearsed_share=0.5)
+    batch = memory.next_batch(Wanted(_BATCH, rehearsed_share=0.5))
     if batch is not None:
         memory.trained(batch)
     return 1000 * (time.perf_counter() - started)
@@ -142,14 +144,15 @@ def _after_sorted_stream(place: Workplace, max_bytes: int) -> Figure:
         while part := list(islice(stream, _FRESH)):
             for one in part:
                 memory.offer(one)
-            batch = memory.next_batch(size, rehearsed_share=0.5, at_least=2)
+            batch = memory.next_batch(Wanted(size, rehearsed_share=0.5), at_least=2)
             if batch is not None:
                 learner.step(normalize(batch.pixels, info), batch.slots)
                 memory.trained(batch)
+    names = bundle.manifest.classes.names
     right = count = 0
     held_out = _images(bundle, place.held_out)
     while part := list(islice(held_out, _BATCH)):
-        labels = np.array([one.slot for one in part], np.int64)
+        labels = np.array([names.index(one.label) for one in part], np.int64)
         pixels: Pixels = np.stack([one.pixels for one in part])
         right += int(
             np.sum(learner.evaluate(normalize(pixels, info), labels).predictions == labels)
@@ -167,10 +170,10 @@ def _after_sorted_stream(place: Workplace, max_bytes: int) -> Figure:
 
 def _images(bundle: Bundle, folder: Path) -> Iterator[Labelled]:
     """Yield a folder's images, one class after another."""
-    for slot, name in enumerate(bundle.manifest.classes.names):
+    for name in bundle.manifest.classes.names:
         for path in sorted((folder / name).iterdir()):
             pixels = resize(read_image(path), bundle.manifest.input)
-            yield Labelled(pixels, slot, str(path))
+            yield Labelled(pixels, name, str(path))
 
 
 def _resident_bytes() -> int:
@@ -182,7 +185,7 @@ def print_added(bundle: Bundle, path: Path) -> None:
     """Print what opening a full memory and taking batches adds to this process."""
     before = _resident_bytes()
     with closing(RehearsalMemory(path, manifest=bundle.manifest)) as memory:
-        for one in islice(_samples(100_000), 20_000, 20_000 + _BATCHES * _FRESH):
+        for one in islice(_samples(bundle, 100_000), 20_000, 20_000 + _BATCHES * _FRESH):
             memory.offer(one)
             if memory.waiting == _FRESH:
                 _take_batch(memory)

@@ -3,9 +3,9 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -26,6 +26,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any-machine")
 
 NO_SKIPS = os.environ.get("HIERTK_NO_SKIPS") == "1"
+LONGEST = ("test_readme.py", "test_system_crashes.py", "test_system_runs.py", "test_demo.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: at the end each would leave the other processes idle."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def make_broker(kind: str, folder: Path) -> Broker:
@@ -77,10 +83,10 @@ def chromium() -> "Iterator[Browser]":
 @pytest.fixture(scope="session")
 def resnet18_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """ResNet-18 at separation point 2 with ten classes; not to be changed."""
-    from bundles import export_fashion
+    from bundles import export_fashion, exported_once
 
-    folder = tmp_path_factory.mktemp("export") / "bundle"
-    return export_fashion(folder, model="resnet18", split=2)
+    export = partial(export_fashion, model="resnet18", split=2)
+    return exported_once(tmp_path_factory, "resnet18", export)
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +103,10 @@ def bundle_of(
         if backend == "onnxruntime":
             found: Bundle = request.getfixturevalue("resnet18_bundle")
             return found
-        from bundles import export_fashion
+        from bundles import export_fashion, exported_once
 
-        folder = tmp_path_factory.mktemp(backend) / "bundle"
-        return export_fashion(folder, model="vgg11_bn", split=1, backend=backend, batch_size=16)
+        vgg11: dict[str, Any] = {"model": "vgg11_bn", "split": 1, "batch_size": 16}
+        export = partial(export_fashion, backend=backend, **vgg11)
+        return exported_once(tmp_path_factory, backend, export)
 
     return export

@@ -39,7 +39,7 @@ class Basket:
     @property
     def slots(self) -> list[int]:
         with self._lock:
-            return [sample.slot for sample in self.samples]
+            return [CLASSES.index(sample.label) for sample in self.samples]
 
 
 class Told:

@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = shell_commands(ROOT / "README.md")
 MAKE = [command for command in COMMANDS if command.startswith("make ")]
-OTHERS = [command for command in COMMANDS if not command.startswith("make ")]
+OTHERS = [
+    command
+    for command in COMMANDS
+    if not command.startswith(("make ", "hiertk demo"))  # tests/toolkit/test_*demo.py run these
+]
 
 
 @pytest.fixture

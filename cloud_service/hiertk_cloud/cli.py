@@ -4,6 +4,7 @@ import typer
 from hiertk_protocol import console
 
 from hiertk_cloud.commands.check import check
+from hiertk_cloud.commands.classes import classes
 from hiertk_cloud.commands.install import install
 from hiertk_cloud.commands.provision import provision, revoke
 from hiertk_cloud.commands.serve import serve
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 for command in (serve, check, install, provision, revoke):
     app.command()(command)
+app.add_typer(classes, name="classes")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ is part of it: the configuration names the files that hold them.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.host.config_sources import Program
@@ -47,13 +47,20 @@ _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 class TrainerConfig(Section):
     """How the cloud partition is trained.
 
-    replay_window: the newest training batches that replay draws from, and that retention keeps.
+    replay: in batches, how many earlier samples join each new batch. replay_window: the newest
+    training batches that they are drawn from, and that retention keeps. replay_balance: as many
+    samples of each class, or whole batches as they came. logit_adjustment: how far the loss makes
+    up for classes that were rare of late; 0: not. imprint: new classes begin with rows made from
+    their first samples.
     stale_after: edge steps behind its device's newest beyond which a batch is left out; 0: never.
     """
 
     learning_rate: Finite = Field(default=1e-3, ge=1e-8, le=1.0)
     replay: int = Field(default=1, ge=0, le=64)
     replay_window: int = Field(default=4096, ge=1)
+    replay_balance: Literal["class", "none"] = "class"
+    logit_adjustment: Finite = Field(default=1.0, ge=0, le=4)
+    imprint: bool = True
     checkpoint_every: int = Field(default=200, ge=1)
     stale_after: int = Field(default=10_000, ge=0)
     threads: int = Field(default=1, ge=1, le=1024)

@@ -11,8 +11,9 @@ from hiertk_protocol.signature import read_public_key
 from hiertk_cloud.config import CloudConfig
 from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import Retention
+from hiertk_cloud.opening import open_service
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import CloudService, open_service
+from hiertk_cloud.service import CloudService
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.training.learner import CloudLearner
 from hiertk_cloud.training.trainer import TrainerSettings
@@ -58,6 +59,9 @@ def settings_of(config: CloudConfig) -> ServiceSettings:
         trainer=TrainerSettings(
             replay=trainer.replay,
             replay_window=trainer.replay_window,
+            replay_balance=trainer.replay_balance,
+            logit_adjustment=trainer.logit_adjustment,
+            imprint=trainer.imprint,
             checkpoint_every=trainer.checkpoint_every,
             seed=trainer.seed,
         ),

@@ -7,13 +7,9 @@ the signal to stop; so a step is never torn in two.
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-from hiertk_protocol.class_map import exported_map
 from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.host.notify import Notifier
@@ -21,28 +17,22 @@ from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Will
 from hiertk_protocol.topics import Topics
-from torch import nn
 
+from hiertk_cloud.classes.registry import ClassRegistry
+from hiertk_cloud.classes.running import RunningClasses
 from hiertk_cloud.ingest.ingest import Ingest, Room
 from hiertk_cloud.ingest.writing import Writing
-from hiertk_cloud.log import (
-    DurableLog,
-    LogDamagedError,
-    LogReader,
-    marking_damage,
-)
+from hiertk_cloud.log import DurableLog, LogDamagedError, marking_damage
 from hiertk_cloud.log.check import check_messages
 from hiertk_cloud.predictions.predictions import Predictions
 from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
-from hiertk_cloud.state import StateFolder, lock_state
+from hiertk_cloud.state import StateFolder
 from hiertk_cloud.supervisor import Supervisor
-from hiertk_cloud.training.batches import BatchSource
-from hiertk_cloud.training.checkpoint import read_progress
 from hiertk_cloud.training.learner import CloudLearner
-from hiertk_cloud.training.progress import Progress
 from hiertk_cloud.training.thread import Training
 from hiertk_cloud.training.trainer import Trainer
+from hiertk_cloud.views.class_state import ClassState
 from hiertk_cloud.views.service_view import RunningView
 from hiertk_cloud.views.statuses import DeviceStatuses
 from hiertk_cloud.worker import Worker
@@ -50,62 +40,6 @@ from hiertk_cloud.worker import Worker
 _STATUS_EVERY_S = 1.0
 
 Result = TypeVar("Result")
-
-
-@contextmanager
-def open_service(
-    manifest: Manifest,
-    module: nn.Module,
-    *,
-    broker: BrokerAddress,
-    state: Path,
-    settings: ServiceSettings,
-    reporter: Reporter,
-) -> Iterator["CloudService"]:
-    """Open the state folder, and yield a service that goes on where the last one stopped.
-
-    Raises ConfigError if the folder is in use or of another bundle, StorageError if it is damaged.
-    """
-    torch.set_num_threads(settings.threads)
-    notifier = Notifier()
-
-    def tell(text: str) -> None:
-        notifier.watchdog()  # a repair or a migration takes as long as it tells of progress
-        reporter.say("log", text)
-
-    bundle_id = manifest.bundle_id
-    with lock_state(state) as folder:
-        consumed = (read_progress(folder.checkpoint, bundle_id) or Progress()).turn
-        log = DurableLog(
-            folder.log,
-            bundle_id,
-            consumed=consumed,
-            retention=settings.retention,
-            tell=tell,
-        )
-        with closing(log), closing(LogReader(folder.log)) as reader:
-            trainer = Trainer(
-                CloudLearner(module, manifest, settings.learning_rate),
-                BatchSource(reader, manifest),
-                settings.trainer,
-                checkpoint=folder.checkpoint,
-                bundle_id=bundle_id,
-                give_turns=lambda: log.give_turns(stale_after=settings.stale_after),
-                on_skip=lambda turn, reason: reporter.say(
-                    "skipped", f"turn {turn} of the log is skipped: {reason}", turn=turn
-                ),
-            )
-            with marking_damage(folder.log):
-                yield CloudService(
-                    manifest=manifest,
-                    folder=folder,
-                    log=log,
-                    trainer=trainer,
-                    broker=broker,
-                    settings=settings,
-                    reporter=reporter,
-                    notifier=notifier,
-                )
 
 
 class CloudService:
@@ -117,6 +51,7 @@ class CloudService:
         manifest: Manifest,
         folder: StateFolder,
         log: DurableLog,
+        registry: ClassRegistry,
         trainer: Trainer,
         broker: BrokerAddress,
         settings: ServiceSettings,
@@ -133,7 +68,6 @@ class CloudService:
         self._reporter = reporter
         self._notifier = notifier
         self._problems = Problems(reporter.say)
-        self._statuses = DeviceStatuses(self._topics)
         self._incarnation = secrets.randbits(64)
         self._told: set[str] = set()
         self._has_been_up = threading.Event()
@@ -147,12 +81,21 @@ class CloudService:
                 self._topics.features("+"),
                 self._topics.status("+"),
                 self._topics.predict("+"),
+                self._topics.class_request("+"),
             ),
             will=self._last_words,
             handlers=Handlers(self._receive, self._on_up, self._on_down),
             max_message_bytes=settings.limits.payload_bytes,
             credentials=settings.credentials,
         )
+        self._classes = RunningClasses(
+            manifest,
+            registry,
+            publish=self._link.publish,
+            tell=self._tell_once,
+            say=reporter.say,
+        )
+        self._statuses = DeviceStatuses(self._topics, self._classes.hear_status)
         self._ingest = Ingest(
             log,
             manifest,
@@ -161,9 +104,12 @@ class CloudService:
             problems=self._problems,
             limits=settings.limits,
             room=Room.of(folder.path, settings),
+            classes=registry,
+            heard=self._classes.hear,
         )
+        self._writing = Writing(self._ingest, log)
         self._alarm = threading.Event()
-        self._writer = Worker("writer", Writing(self._ingest, log).turn, self._alarm)
+        self._writer = Worker("writer", self._write, self._alarm)
         self._predictions = Predictions(
             manifest,
             publish=self._link.publish,
@@ -187,6 +133,7 @@ class CloudService:
             problems=self._problems,
             checkpoint_file=folder.checkpoint,
             running=self._training.running,
+            class_state=self._class_state,
         )
         self._supervisor = Supervisor(
             self.view, (self._writer, self._learning), self._notifier, self._problems, reporter
@@ -210,6 +157,10 @@ class CloudService:
     def between_steps(self, work: Callable[[CloudLearner], Result]) -> Result:
         """Do some work on the learner in the trainer's thread, between two steps; any thread."""
         return self._training.errands.ask(lambda: work(self._trainer.learner))
+
+    def _write(self) -> None:
+        self._writing.turn()
+        self._classes.turn()
 
     def _supervise(self, each_second: Callable[[], None]) -> None:
         while not self._alarm.wait(_STATUS_EVERY_S):
@@ -254,6 +205,9 @@ class CloudService:
         if topic.endswith("/up/predict"):
             self._predictions.receive(incoming)
             return
+        if topic.endswith("/up/classes"):
+            self._classes.receive(incoming)
+            return
         try:
             self._statuses.receive(topic, payload)
         except ProtocolError as error:
@@ -266,13 +220,23 @@ class CloudService:
             self._problems.end("broker")
             self._reporter.say("up", f"connected to {self._broker}")
             self._has_been_up.set()
-        classes = exported_map(self._manifest.classes).to_message()
-        self._link.publish(self._topics.class_map, classes.SerializeToString(), retain=True)
+        self._classes.publish()
         self._publish_status()
         self._notifier.ready()
 
     def _on_down(self, reason: str) -> None:
         self._problems.begin("broker", f"{reason}: devices keep their batches, trying again")
+
+    def _class_state(self) -> ClassState:
+        totals, registry = self._classes.totals, self._classes.registry
+        return ClassState(
+            newest=registry.history.newest,
+            confirmed={device.name: device.version for device in registry.devices},
+            trained=self._trainer.tally.by_slot(registry.history.newest),
+            waiting_slots=totals.waiting,
+            requests_answered=totals.requests.answered,
+            requests_refused=totals.requests.refused,
+        )
 
     def _publish_status(self) -> None:
         message = self.view.snapshot().message(

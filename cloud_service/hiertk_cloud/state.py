@@ -1,4 +1,4 @@
-"""The service's state folder: log, checkpoint, and a lock."""
+"""The service's state folder: log, classes, checkpoint, and a lock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +17,10 @@ class StateFolder:
     @property
     def log(self) -> Path:
         return self.path / "log.sqlite"
+
+    @property
+    def classes(self) -> Path:
+        return self.path / "classes.sqlite"
 
     @property
     def checkpoint(self) -> Path:

@@ -16,6 +16,7 @@ from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
 from hiertk_edge.care.caretaker import Caretaker
 from hiertk_edge.checkpointing import Checkpointing
+from hiertk_edge.classes.following import ClassFollowing
 from hiertk_edge.held_out import HeldOut
 from hiertk_edge.passes import Passes
 from hiertk_edge.prediction.predictor import Predictor
@@ -57,6 +58,7 @@ class Agent:
         caretaker: Caretaker,
         passes: Passes | None,
         feed: RehearsalFeed | None,
+        following: ClassFollowing,
         spool: Spool,
         state: Path,
         spooling: Spooling,
@@ -72,6 +74,7 @@ class Agent:
         self._caretaker = caretaker
         self._passes = passes
         self._feed = feed
+        self._following = following
         self._spool = spool
         self._state = state
         self._spooling = spooling
@@ -91,7 +94,8 @@ class Agent:
         self._report(DeviceStatus.TRAINING)
         finished = self._train()
         if self._trainer.newest is not None and self._checkpointing.has_news:
-            self._checkpointing.save_or_fail(*self._trainer.newest, self._predictor.calibration)
+            images, _ = self._trainer.newest
+            self._checkpointing.save_or_fail(images, self._predictor.calibration)
         return finished and self._drain()
 
     def _train(self) -> bool:
@@ -99,6 +103,7 @@ class Agent:
         batches = iter(()) if self._passes is None else self._passes.batches(self._cursor)
         is_measured = False
         while not self._stop_asked():
+            self._follow_classes()
             if not self._caretaker.may_train():
                 self._rest(DeviceStatus.PAUSED)
             elif self._train_on_shown() or self._train_on_next(batches):
@@ -114,6 +119,15 @@ class Agent:
                     self._save()
         return False
 
+    def _follow_classes(self) -> None:
+        """Put a new class map in place, between two steps."""
+        moves = self._following.follow()
+        if not moves:
+            return
+        self._trainer.move(moves)
+        if self._held_out is not None:
+            self._held_out.move(moves)
+
     def _rest(self, state: DeviceStatus.State) -> None:
         self._report(state)
         time.sleep(_IDLE_S)
@@ -123,7 +137,7 @@ class Agent:
         lesson = None if self._feed is None else self._feed.next()
         if self._feed is None or lesson is None:
             return False
-        self._trainer.step(lesson.images, lesson.labels, sent=lesson.fresh, cursor=self._cursor)
+        self._trainer.step(lesson.images, lesson.labels, sent=lesson.sent, cursor=self._cursor)
         self._feed.done(lesson)
         self._after_step(self._trainer.edge_step)
         return True
@@ -154,7 +168,8 @@ class Agent:
             return
         if self._feed is not None and self._held_out is not None:
             self._predictor.calibration = self._held_out.calibrate(_CALIBRATION_BATCHES)
-        self._checkpointing.save(*self._trainer.newest, self._predictor.calibration)
+        images, _ = self._trainer.newest
+        self._checkpointing.save(images, self._predictor.calibration)
 
     def _end_passes(self) -> bool:
         """Measure after the last batch; return False if asked to stop on the way."""
@@ -196,6 +211,7 @@ class Agent:
         timeout_s = self._schedule.drain_timeout_s
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while not self._spool.wait_empty(_DRAIN_LOOK_S):
+            self._follow_classes()
             self._report(DeviceStatus.DRAINING)
             if self._stop_asked():
                 return False

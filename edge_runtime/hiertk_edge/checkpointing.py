@@ -1,6 +1,5 @@
 """When a device writes a checkpoint: seldom enough for its card, and never one that diverged."""
 
-import math
 import time
 
 import numpy as np
@@ -8,7 +7,7 @@ from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.host.problems import Problems
 
 from hiertk_edge.checkpoints import Checkpoints
-from hiertk_edge.learner import Float32Array, Learner, SlotArray
+from hiertk_edge.learner import Float32Array, Learner
 from hiertk_edge.prediction.calibration import Calibration
 from hiertk_edge.status_file import uptime_s
 from hiertk_edge.turns import Turns
@@ -56,14 +55,14 @@ class Checkpointing:
         """Whether there were steps since the newest one."""
         return self._learner.edge_step != self.saved_step
 
-    def save(self, images: Float32Array, labels: SlotArray, calibration: Calibration) -> None:
+    def save(self, images: Float32Array, calibration: Calibration) -> None:
         """Write a generation; a disk that refuses is told, and tried again later.
 
-        images, labels: a batch to see on that the weights are good. Raises ProtocolError if they
-        are not: the older checkpoints stay.
+        images: to see on that the weights are good. Raises ProtocolError if they are not: the
+        older checkpoints stay.
         """
         try:
-            self.save_or_fail(images, labels, calibration)
+            self.save_or_fail(images, calibration)
         except StorageError as error:
             self._due = time.monotonic() + _SAVE_AGAIN_S
             self._problems.begin("checkpoint", f"no checkpoint, training goes on: {error}")
@@ -71,14 +70,12 @@ class Checkpointing:
         self._due = time.monotonic() + self._every_s
         self._problems.end("checkpoint", "checkpoints are written again")
 
-    def save_or_fail(
-        self, images: Float32Array, labels: SlotArray, calibration: Calibration
-    ) -> None:
+    def save_or_fail(self, images: Float32Array, calibration: Calibration) -> None:
         """Write a generation. Raises ProtocolError as `save` does, and StorageError."""
         with self._turns.turn():
             # A step's own loss is from before its update: only another look shows what it left.
-            result = self._learner.evaluate(images, labels)
-            if not (math.isfinite(result.loss) and np.isfinite(result.features).all()):
+            result = self._learner.evaluate(images)
+            if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all()):
                 raise ProtocolError(
                     f"training diverged before edge step {self._learner.edge_step}: the checkpoint "
                     f"of step {self.saved_step} stays: set a lower learning rate"

@@ -8,15 +8,18 @@ generation before it is taken.
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hiertk_protocol.class_map import FIRST_VERSION
 from hiertk_protocol.errors import BundleError, StorageError
 from hiertk_protocol.files import atomic_folder
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hiertk_edge.classes import ClassInSlot, KnowsClasses
+from hiertk_edge.classes.exit_moves import move_rows
 from hiertk_edge.learner import Learner
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration
 
@@ -25,14 +28,17 @@ _LEARNER = "learner"
 RECORD = "checkpoint.json"
 _DAMAGED = "damaged-"
 _SINGLE = "checkpoint"  # what devices wrote before there were generations
-_MAX_RECORD_BYTES = 1 << 16
+_MAX_RECORD_BYTES = 4 << 20
 _log = logging.getLogger(__name__)
 
 OpenEngine = Callable[[Path | None], Learner]
 
 
 class CheckpointRecord(BaseModel):
-    """checkpoint.json: what the learner's file must be, and what belongs to it."""
+    """checkpoint.json: what the learner's file must be, and what belongs to it.
+
+    classes: what the early exit's open slots stand for; None: the classes of the export.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -42,6 +48,7 @@ class CheckpointRecord(BaseModel):
     size: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     calibration: Calibration = NOT_CALIBRATED
+    classes: dict[int, ClassInSlot] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,24 +62,30 @@ class Checkpoint:
 class Checkpoints:
     """The generations in a state folder's `checkpoints`, numbered as they were written."""
 
-    def __init__(self, folder: Path, bundle_id: bytes) -> None:
+    def __init__(self, folder: Path, bundle_id: bytes, classes: KnowsClasses | None = None) -> None:
+        """Look at nothing yet. classes: the device's; None: the learner's stay what they are."""
         self._folder = folder
+        self._classes = classes
         self._bundle_id = bundle_id.hex()
 
     def open(self, open_engine: OpenEngine) -> tuple[Learner, Calibration]:
         """Open the newest whole generation; without any, the weights of the export.
 
-        Puts damaged generations aside. Raises BundleError if a whole one is of another bundle, or
-        does not fit the engine.
+        The early exit's rows then follow the device's classes. Puts damaged generations aside.
+        Raises BundleError if a whole one is of another bundle, or does not fit the engine.
         """
         self._remove_halves()
         found = next(self._whole(self._put_aside), None)
         if found is not None:
-            return open_engine(found.learner_file), found.record.calibration
+            learner = open_engine(found.learner_file)
+            self._follow(learner, found.record.classes)
+            return learner, found.record.calibration
         if self._damaged():
             _log.warning("%s holds no whole checkpoint: training begins anew", self._folder)
         single = self._folder.with_name(_SINGLE)
-        return open_engine(single if single.is_file() else None), NOT_CALIBRATED
+        learner = open_engine(single if single.is_file() else None)
+        self._follow(learner, None)
+        return learner, NOT_CALIBRATED
 
     def newest(self) -> Checkpoint | None:
         """Return the newest whole generation, changing nothing. Raises BundleError."""
@@ -90,10 +103,25 @@ class Checkpoints:
                 size=size,
                 sha256=digest,
                 calibration=calibration,
+                classes=self._known(learner),
             )
             (temporary / RECORD).write_text(record.model_dump_json())
         for path in generations(self._folder)[GENERATIONS:]:
             shutil.rmtree(path, ignore_errors=True)
+
+    def _follow(self, learner: Learner, known: Mapping[int, ClassInSlot] | None) -> None:
+        if self._classes is None:
+            return
+        if known is None:
+            known = {slot: ClassInSlot("", FIRST_VERSION) for slot in learner.open_slots}
+        self._classes.adopt(known.values())
+        move_rows(learner, known, self._classes.table)
+
+    def _known(self, learner: Learner) -> dict[int, ClassInSlot] | None:
+        if self._classes is None:
+            return None
+        by_slot = self._classes.table.by_slot
+        return {slot: by_slot[slot] for slot in sorted(learner.open_slots) if slot in by_slot}
 
     def _whole(self, on_damage: Callable[[Path], None]) -> Iterator[Checkpoint]:
         for path in generations(self._folder):

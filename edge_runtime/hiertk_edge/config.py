@@ -57,7 +57,8 @@ class TrainingConfig(Section):
 
     epochs: passes over `data`. batch_size, learning_rate: None is the bundle's own. evaluate_every:
     steps between measurements on held-out images; 0: at the end alone. drain_timeout_s: how long to
-    wait for the cloud at the end; None: for ever.
+    wait for the cloud at the end; None: for ever. imprint: a new class's row begins with its first
+    examples, not at random. logit_adjustment: of the loss, while classes are rare.
     """
 
     epochs: int = Field(default=1, ge=1)
@@ -67,6 +68,18 @@ class TrainingConfig(Section):
     seed: int = Field(default=0, ge=0)
     evaluate_every: int = Field(default=0, ge=0)
     drain_timeout_s: Finite | None = Field(default=None, ge=0)
+    imprint: bool = True
+    logit_adjustment: bool = True
+
+
+class ClassesConfig(Section):
+    """What becomes of a name that no class has.
+
+    new: whether a label of a stream or a data set opens a class; the endpoint's POST /classes does,
+    whatever is set here.
+    """
+
+    new: Literal["refuse", "accept"] = "refuse"
 
 
 class RehearsalConfig(Section):
@@ -74,14 +87,16 @@ class RehearsalConfig(Section):
 
     max_mib: of the rehearsal memory; 0: nothing is rehearsed. share: of a batch that is rehearsed.
     held_out_share: of the images that never train, but measure and calibrate. max_waiting: images
-    that no step has taken yet. wait_s: after which a batch is trained that is not full.
+    that no step has taken yet. wait_s: after which a batch is trained that is not full. practice:
+    steps on images seen before that follow a step on a class that the bundle did not have.
     """
 
     max_mib: Finite = Field(default=16.0, ge=0)
     share: Finite = Field(default=0.5, ge=0, lt=1)
     held_out_share: Finite = Field(default=0.1, ge=0, le=0.5)
     max_waiting: int = Field(default=512, ge=2)
-    wait_s: Finite = Field(default=30.0, ge=0)
+    wait_s: Finite = Field(default=10.0, ge=0)
+    practice: int = Field(default=3, ge=0, le=100)
 
 
 class CheckpointConfig(Section):
@@ -155,6 +170,7 @@ class EdgeConfig(Section):
     json_lines: bool = False
     broker: BrokerConfig
     training: TrainingConfig = TrainingConfig()
+    classes: ClassesConfig = ClassesConfig()
     rehearsal: RehearsalConfig = RehearsalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     spool: SpoolConfig = SpoolConfig()

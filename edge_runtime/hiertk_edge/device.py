@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hiertk_protocol.bundle import Bundle, open_bundle
+from hiertk_protocol.class_requests import ClassContract
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from hiertk_protocol.host.problems import Problems
@@ -17,15 +18,19 @@ from hiertk_edge.agent import Agent, Schedule
 from hiertk_edge.care.caretaker import CareLimits, Caretaker, set_nice
 from hiertk_edge.checkpointing import Checkpointing
 from hiertk_edge.checkpoints import Checkpoints
+from hiertk_edge.classes import DeviceClasses
+from hiertk_edge.classes.following import ClassFollowing
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.device_endpoint import open_endpoint
 from hiertk_edge.device_view import DeviceView
 from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.freed_memory import return_freed_memory
+from hiertk_edge.growing.device_state import grow_state
 from hiertk_edge.held_out import HeldOut
 from hiertk_edge.inputs import Inputs, open_inputs
 from hiertk_edge.learner import Learner, check_batch_size
+from hiertk_edge.new_slots import NewSlots, TakingUp
 from hiertk_edge.passes import Passes
 from hiertk_edge.prediction.predictor import CloudHelp, Predictor
 from hiertk_edge.progress import Progress
@@ -37,7 +42,7 @@ from hiertk_edge.status_file import status_path
 from hiertk_edge.telling import Telling
 from hiertk_edge.trainer import EdgeTrainer
 from hiertk_edge.turns import Turns
-from hiertk_edge.uplink import Uplink, UplinkLimits
+from hiertk_edge.uplink import ClassLink, Uplink, UplinkLimits
 from hiertk_edge.watch import Outcome, Watch
 
 _MIB = 1 << 20
@@ -58,6 +63,7 @@ def run_device(
     config.broker.credentials().check(tls=config.broker.address.tls)  # before what takes long
     bundle = open_bundle(config.bundle, trusted_key(config.signing.public_key))
     with lock_state(config.state) as state, ExitStack() as stack:
+        grow_state(state, bundle)
         device = _Device(
             config,
             bundle,
@@ -87,21 +93,28 @@ class _Device:
         manifest = bundle.manifest
         problems = Problems(lambda _kind, text: _log.warning("%s", text))
         spool = stack.enter_context(closing(_open_spool(config, bundle, state)))
-        self._inputs = open_inputs(config, manifest, state, problems, stack)
-        checkpoints = Checkpoints(state.checkpoints, manifest.bundle_id)
+        classes = DeviceClasses(state.classes, manifest, problems)
+        self._inputs = open_inputs(
+            config, manifest, state, classes=classes, problems=problems, stack=stack
+        )
+        checkpoints = Checkpoints(state.checkpoints, manifest.bundle_id, classes)
         learner, calibration = checkpoints.open(
             partial(open_engine, bundle, config.training.threads)
         )
         batch_size = _prepare(learner, config, bundle, self._inputs)
-        self.uplink = _open_uplink(config, bundle, spool, problems)
         turns = Turns()
+        following = ClassFollowing(classes, learner, turns, self._inputs.memory, problems)
+        link = ClassLink(ClassContract(manifest), lambda: classes.provisional, following.hand)
+        self.uplink = _open_uplink(config, bundle, spool, problems, link)
         help_ = CloudHelp(
             self.uplink.ask,
             config.prediction.ask_cloud_below,
             config.prediction.deadline_s,
             bits=lambda: self.uplink.bits,
         )
-        predictor = Predictor(learner, manifest, turns, calibration=calibration, cloud=help_)
+        predictor = Predictor(
+            learner, manifest, turns, calibration=calibration, cloud=help_, classes=classes
+        )
         progress = Progress(learner.edge_step)
         caretaker = Caretaker(_care_limits(config), problems)
         checkpointing = Checkpointing(
@@ -115,6 +128,8 @@ class _Device:
         view = DeviceView(
             config=config,
             manifest=manifest,
+            classes=classes,
+            following=following,
             progress=progress,
             inputs=self._inputs,
             predictor=predictor,
@@ -125,11 +140,13 @@ class _Device:
         self._telling = Telling(
             view, self.uplink, problems, show=watch.show, status_file=status_path(config.state)
         )
-        spooling = Spooling(BatchEncoder(manifest, config.device), spool, self.uplink, problems)
+        encoder = BatchEncoder(manifest, config.device, classes)
+        spooling = Spooling(encoder, spool, self.uplink, problems)
         self._endpoint = open_endpoint(
             config,
             manifest,
             self._inputs,
+            classes=classes,
             predicts=predictor,
             status=self._telling.details,
             problems=problems,
@@ -138,13 +155,16 @@ class _Device:
             partial(self._inputs.held_out_images, batch_size), learner, turns, spooling, progress
         )
         self._agent = Agent(
-            trainer=EdgeTrainer(learner, turns, spooling, progress),
+            trainer=EdgeTrainer(
+                learner, turns, spooling, progress, new_slots=_new_slots(config, bundle, learner)
+            ),
             held_out=held_out if self._inputs.has_held_out else None,
             checkpointing=checkpointing,
             predictor=predictor,
             caretaker=caretaker,
             passes=_passes(config, self._inputs, batch_size),
             feed=_feed(config, self._inputs, learner, batch_size, problems),
+            following=following,
             spool=spool,
             state=config.state,
             spooling=spooling,
@@ -208,7 +228,9 @@ def _open_spool(config: EdgeConfig, bundle: Bundle, state: StateFolder) -> Spool
     )
 
 
-def _open_uplink(config: EdgeConfig, bundle: Bundle, spool: Spool, problems: Problems) -> Uplink:
+def _open_uplink(
+    config: EdgeConfig, bundle: Bundle, spool: Spool, problems: Problems, classes: ClassLink
+) -> Uplink:
     return Uplink(
         config.broker.address,
         deployment=bundle.manifest.deployment,
@@ -222,7 +244,14 @@ def _open_uplink(config: EdgeConfig, bundle: Bundle, spool: Spool, problems: Pro
         ),
         credentials=config.broker.credentials(),
         problems=problems,
+        classes=classes,
     )
+
+
+def _new_slots(config: EdgeConfig, bundle: Bundle, learner: Learner) -> NewSlots:
+    training = config.training
+    how = TakingUp(training.imprint, training.logit_adjustment, training.seed)
+    return NewSlots(learner, bundle.manifest.classes, how)
 
 
 def _care_limits(config: EdgeConfig) -> CareLimits:
@@ -244,8 +273,10 @@ def _feed(
     rehearsal = config.rehearsal
     return RehearsalFeed(
         inputs.memory,
-        Mix(batch_size, rehearsal.share, rehearsal.wait_s),
+        Mix(batch_size, rehearsal.share, rehearsal.wait_s, rehearsal.practice),
         learner=learner,
         info=inputs.manifest.input,
         problems=problems,
+        exported=len(inputs.manifest.classes.names),
+        data=inputs.data,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 
+from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.endpoint.record import EndpointSettings
 from hiertk_edge.inputs import Inputs
@@ -20,6 +21,7 @@ def open_endpoint(
     manifest: Manifest,
     inputs: Inputs,
     *,
+    classes: DeviceClasses,
     predicts: Predicts,
     status: Callable[[], Mapping[str, object]],
     problems: Problems,
@@ -38,7 +40,7 @@ def open_endpoint(
         EndpointSettings(config.endpoint_token_file, host, port),
         intake=memory,
         predicts=predicts,
-        class_names=manifest.classes.names,
+        classes=classes,
         info=manifest.input,
         status=status,
         problems=problems,

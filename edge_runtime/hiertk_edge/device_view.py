@@ -1,6 +1,7 @@
 """What a device tells of itself: to the cloud, to the command line, to `hiertk-edge status`."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
@@ -10,10 +11,14 @@ from hiertk_protocol.manifest import Manifest
 from hiertk_edge.care.caretaker import Caretaker
 from hiertk_edge.care.sensors import resident_bytes
 from hiertk_edge.checkpointing import Checkpointing
+from hiertk_edge.classes import DeviceClasses
+from hiertk_edge.classes.following import ClassFollowing
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.inputs import Inputs
 from hiertk_edge.prediction.predictor import Predictor
 from hiertk_edge.progress import Progress
+from hiertk_edge.rehearsal import ClassCounts
+from hiertk_edge.status_file import MAX_CLASSES, ClassStatus
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class DeviceView:
 
     config: EdgeConfig
     manifest: Manifest
+    classes: DeviceClasses
+    following: ClassFollowing
     progress: Progress
     inputs: Inputs
     predictor: Predictor
@@ -43,6 +50,7 @@ class DeviceView:
         predictions = self.predictor.counts
         status.predictions_total = predictions.total
         status.predictions_by_cloud = predictions.by_cloud
+        status.class_map_version = self.following.confirmed
         status.temperature_c = self.caretaker.temperature_c
         return status
 
@@ -56,17 +64,31 @@ class DeviceView:
             "backend": self.manifest.engine.backend,
             "spool_max_bytes": int(self.config.spool.max_mib * (1 << 20)),
             "budget_bytes": int(self.config.uplink.mib_per_day * (1 << 20)),
-            "class_counts": self._class_counts(),
+            "classes": [one.model_dump() for one in self._classes()],
+            "class_maps_ignored": self.classes.ignored,
             "memory_bytes": resident_bytes(),
             "checkpoint_step": self.checkpointing.saved_step,
             "checkpoint_uptime_s": self.checkpointing.saved_uptime_s,
             "problems": list(self.problems.lines),
         }
 
-    def _class_counts(self) -> dict[str, int]:
-        """Return the labelled images in the rehearsal memory by class name."""
-        if self.inputs.memory is None:
-            return {}
-        names = self.manifest.classes.names
-        counts = self.inputs.memory.counts
-        return {names[slot]: one.held for slot, one in counts.items() if slot < len(names)}
+    def _classes(self) -> list[ClassStatus]:
+        """Return what is known of each class, by slot."""
+        memory = self.inputs.memory
+        counts = {} if memory is None else memory.counts
+        measured = self.progress.held_out_classes
+        classes = []
+        for slot, one in islice(self.classes.table.by_slot.items(), MAX_CLASSES):
+            held, right = counts.get(slot, ClassCounts()), measured.get(slot)
+            classes.append(
+                ClassStatus(
+                    name=one.name,
+                    slot=slot,
+                    is_provisional=one.is_provisional,
+                    seen=None if memory is None else held.seen,
+                    kept=held.reservoir + held.waiting,
+                    held_out=held.held_out,
+                    early_exit_accuracy=None if right is None else right.right / right.samples,
+                )
+            )
+        return classes

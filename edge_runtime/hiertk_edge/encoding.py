@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from hiertk_protocol.codec import Quantized, decode, encode, quantize
 from hiertk_protocol.errors import ConfigError, ProtocolError
@@ -12,6 +11,7 @@ from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES
 
+from hiertk_edge.classes import ExportedClasses, KnowsClasses
 from hiertk_edge.learner import SlotArray, StepResult
 
 ENVELOPE_BYTES = 40  # epoch, seq and floor, which the spool and the uplink fill in
@@ -20,7 +20,11 @@ ENVELOPE_BYTES = 40  # epoch, seq and floor, which the spool and the uplink fill
 class BatchEncoder:
     """Makes the feature messages of one device."""
 
-    def __init__(self, manifest: Manifest, device: str) -> None:
+    def __init__(
+        self, manifest: Manifest, device: str, classes: KnowsClasses | None = None
+    ) -> None:
+        """Prepare. classes: the device's; None: the bundle's, for ever."""
+        self._classes = classes or ExportedClasses(manifest.classes)
         self._bundle_id = manifest.bundle_id
         self._bits = manifest.features.bits
         self._device = device
@@ -43,15 +47,19 @@ class BatchEncoder:
         """
         if not math.isfinite(result.loss):
             raise ProtocolError("the early exit's loss is not finite: training diverged")
+        table = self._classes.table
+        (of_labels, of_exit), new_classes = table.wire(labels.tolist(), result.predictions.tolist())
         quantized = quantize(result.features, min(self._bits, bits or self._bits))
         header = FeatureBatch(
             bundle_id=self._bundle_id,
             device=self._device,
             edge_step=edge_step,
+            class_map_version=table.map.version,
             purpose=purpose,
             early_exit_loss=result.loss,
+            new_classes=new_classes,
         )
-        messages = _parts(header, quantized, labels, result.predictions, max_bytes)
+        messages = _parts(header, quantized, of_labels, of_exit, max_bytes)
         if _largest(messages) > max_bytes:
             raise ConfigError(
                 f"the features of one image take {_largest(messages)} bytes, a message holds "
@@ -72,7 +80,7 @@ def split(message: bytes, max_bytes: int) -> list[FeatureBatch]:
     except (DecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"a message in the spool is damaged: {error}") from error
     features = decode(whole.features, tuple(whole.shape))
-    labels, early_exit = (np.asarray(s, np.int64) for s in (whole.labels, whole.early_exit))
+    labels, early_exit = list(whole.labels), list(whole.early_exit)
     if not len(labels) == len(early_exit) == len(features.values):
         raise ProtocolError("a message in the spool has not one label for each sample")
     header = FeatureBatch()
@@ -86,8 +94,8 @@ def split(message: bytes, max_bytes: int) -> list[FeatureBatch]:
 def _parts(
     header: FeatureBatch,
     rows: Quantized,
-    labels: SlotArray,
-    early_exit: SlotArray,
+    labels: Sequence[int],
+    early_exit: Sequence[int],
     max_bytes: int,
 ) -> list[FeatureBatch]:
     """Return the fewest even parts that fit; one for each sample if even those do not."""
@@ -117,12 +125,12 @@ def _even_parts(count: int, parts: int) -> list[tuple[int, int]]:
 
 
 def _part(
-    header: FeatureBatch, rows: Quantized, labels: SlotArray, early_exit: SlotArray
+    header: FeatureBatch, rows: Quantized, labels: Sequence[int], early_exit: Sequence[int]
 ) -> FeatureBatch:
     message = FeatureBatch()
     message.CopyFrom(header)
     message.shape.extend(rows.values.shape)
     message.features.CopyFrom(encode(rows))
-    message.labels.extend(labels.tolist())
-    message.early_exit.extend(early_exit.tolist())
+    message.labels.extend(labels)
+    message.early_exit.extend(early_exit)
     return message

@@ -1,14 +1,15 @@
 """Measuring the early exit on held-out images: its accuracy, and how far to trust it."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
-from hiertk_edge.learner import Float32Array, Learner, SlotArray
+from hiertk_edge.learner import Float32Array, Learner, SlotArray, StepResult
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration, calibrate
-from hiertk_edge.progress import Progress
+from hiertk_edge.progress import HeldOutClass, Progress
 from hiertk_edge.spool import Cursor
 from hiertk_edge.spooling import Spooling
 from hiertk_edge.turns import Turns
@@ -45,16 +46,15 @@ class HeldOut:
         """
         seen = _Seen()
         for images, labels in self._batches():
-            with self._turns.turn():
-                result = self._learner.evaluate(images, labels)
-            self._spooling.put(
-                result,
-                labels,
-                edge_step=self._learner.edge_step,
-                purpose=FeatureBatch.HELD_OUT,
-                cursor=cursor,
-            )
-            seen.add(result.logits, labels)
+            known = self._measure(images, labels, seen)
+            if known is not None:
+                self._spooling.put(
+                    known[0],
+                    known[1],
+                    edge_step=self._learner.edge_step,
+                    purpose=FeatureBatch.HELD_OUT,
+                    cursor=cursor,
+                )
             if not go_on():
                 return None
         return self._take(seen)
@@ -63,15 +63,37 @@ class HeldOut:
         """Measure on the first few batches, on this device alone."""
         seen = _Seen()
         for images, labels in islice(self._batches(), batches):
-            with self._turns.turn():
-                result = self._learner.evaluate(images, labels)
-            seen.add(result.logits, labels)
+            self._measure(images, labels, seen)
         return self._take(seen)
+
+    def move(self, moves: Mapping[int, int | None]) -> None:
+        """Let what was measured follow the classes to other slots."""
+        self._progress.move(moves)
+
+    def _measure(
+        self, images: Float32Array, labels: SlotArray, seen: "_Seen"
+    ) -> tuple[StepResult, SlotArray] | None:
+        """Return what the early exit says of the images, and their labels; None of none.
+
+        Images of a class that it was not trained on yet are left out: they have no open slot.
+        """
+        with self._turns.turn():
+            known = np.isin(labels, list(self._learner.open_slots))
+            if not known.any():
+                return None
+            if not known.all():
+                images, labels = images[known], labels[known]
+            result = self._learner.evaluate(images, labels)
+        seen.add(result.logits, labels)
+        return result, labels
 
     def _take(self, seen: "_Seen") -> Calibration:
         if not seen.samples:
             return NOT_CALIBRATED
         self._progress.held_out_accuracy = seen.right / seen.samples
+        self._progress.held_out_classes = {
+            slot: HeldOutClass(seen.right_of[slot], samples) for slot, samples in seen.of.items()
+        }
         return calibrate(np.concatenate(seen.logits), np.concatenate(seen.labels))
 
 
@@ -81,6 +103,8 @@ class _Seen:
     def __init__(self) -> None:
         self.samples = 0
         self.right = 0
+        self.of: Counter[int] = Counter()
+        self.right_of: Counter[int] = Counter()
         self.logits: list[Float32Array] = []
         self.labels: list[SlotArray] = []
 
@@ -89,4 +113,7 @@ class _Seen:
             self.logits.append(logits.copy())
             self.labels.append(labels)
         self.samples += len(labels)
-        self.right += int(np.sum(logits.argmax(axis=1) == labels))
+        is_right = logits.argmax(axis=1) == labels
+        self.right += int(np.sum(is_right))
+        self.of.update(labels.tolist())
+        self.right_of.update(labels[is_right].tolist())

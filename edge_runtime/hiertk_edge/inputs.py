@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 
+from hiertk_edge.classes import DeviceClasses
+from hiertk_edge.classes.labels import DeviceLabels
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.held_out import LabelledImages
 from hiertk_edge.images import normalize
@@ -21,7 +23,10 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Inputs:
-    """The open sources of one device. memory: None where no image can come after the data set's."""
+    """The open sources of one device.
+
+    memory: None where no image can come after the data set's.
+    """
 
     manifest: Manifest
     data: DataSet | None
@@ -47,17 +52,16 @@ class Inputs:
     def held_out_images(self, batch_size: int) -> Iterator[LabelledImages]:
         """Yield the data set's held-out images; without one, those that the memory holds out."""
         if self.held_out is not None:
-            for batch in self.held_out.batches_in_order(batch_size):
+            for batch in map(self.held_out.in_slots, self.held_out.batches_in_order(batch_size)):
                 yield batch.images, batch.labels
         elif self.memory is not None:
             for pixels, slots in self.memory.held_out(batch_size):
                 yield normalize(pixels, self.manifest.input), slots
 
-    def class_counts(self) -> list[int]:
-        """Return how many labelled images the memory holds, by slot of the bundle's classes."""
+    def class_counts(self) -> dict[int, int]:
+        """Return how many labelled images the memory holds, by class slot."""
         counts = {} if self.memory is None else self.memory.counts
-        slots = range(len(self.manifest.classes.names))
-        return [counts[slot].held if slot in counts else 0 for slot in slots]
+        return {slot: one.held for slot, one in counts.items()}
 
     def start(self) -> None:
         """Let the streams run."""
@@ -75,14 +79,19 @@ def open_inputs(
     config: EdgeConfig,
     manifest: Manifest,
     state: StateFolder,
+    *,
+    classes: DeviceClasses,
     problems: Problems,
     stack: ExitStack,
 ) -> Inputs:
     """Open all sources, and the memory until `stack` ends. Raises ConfigError or StorageError."""
     names, info = manifest.classes.names, manifest.input
+    labels = DeviceLabels(classes, accepts_new=config.classes.new == "accept")
 
     def data_set(text: str | None) -> DataSet | None:
-        return None if text is None else open_data_set(text, names, info, cache=state.path)
+        if text is None:
+            return None
+        return open_data_set(text, names, info, cache=state.path, labels=labels)
 
     data, held_out = data_set(config.data), data_set(config.held_out)
     listed = [one for one in (data, held_out) if isinstance(one, ListedImages)]
@@ -92,23 +101,26 @@ def open_inputs(
         stack.callback(cache.close)
     memory = None
     if config.goes_on:
-        memory = stack.enter_context(closing(_open_memory(config, manifest, state)))
+        memory = stack.enter_context(closing(_open_memory(config, manifest, state, classes)))
     return Inputs(
         manifest=manifest,
         data=data,
         held_out=held_out,
         streams=tuple(
-            open_stream(text, names, info, state=state.path, problems=problems)
+            open_stream(text, names, info, state=state.path, problems=problems, labels=labels)
             for text in config.streams
         ),
         memory=memory,
     )
 
 
-def _open_memory(config: EdgeConfig, manifest: Manifest, state: StateFolder) -> RehearsalMemory:
+def _open_memory(
+    config: EdgeConfig, manifest: Manifest, state: StateFolder, classes: DeviceClasses
+) -> RehearsalMemory:
     return RehearsalMemory(
         state.rehearsal,
         manifest=manifest,
+        classes=classes,
         max_bytes=int(config.rehearsal.max_mib * _MIB),
         max_waiting=config.rehearsal.max_waiting,
         held_out_share=config.rehearsal.held_out_share,

@@ -1,6 +1,7 @@
 """What trains the edge partition on a device, whatever the engine."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -8,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.new_class import ExitRow
 
 Float32Array = npt.NDArray[np.float32]
 SlotArray = npt.NDArray[np.int64]
@@ -41,7 +43,8 @@ class Learner(Protocol):
     """The edge partition and its early exit, trained by an on-device engine.
 
     Images are (N, 3, size, size) float32, normalized as the manifest says; labels (N,) int64 class
-    slots. One thread at a time. A step that raises leaves the learner as it was.
+    slots. One thread at a time. A step that raises leaves the learner as it was. At first the
+    manifest's classes have open slots; later a checkpoint says which are open.
     """
 
     @property
@@ -59,6 +62,33 @@ class Learner(Protocol):
     def fixed_batch_size(self) -> int | None:
         """Samples of every step that the engine takes, None where it takes any number."""
 
+    @property
+    def open_slots(self) -> frozenset[int]:
+        """The class slots that the early exit tells apart; the only valid labels."""
+
+    def exit_rows(self, slots: Sequence[int]) -> list[ExitRow]:
+        """Return copies of the slots' rows, open or not. Raises ConfigError for what is no slot."""
+
+    def open_slot(self, slot: int, row: ExitRow | None = None) -> None:
+        """Open a slot with that row, or with the one that it has; an open one gets the row.
+
+        The row's moments begin at zero where the engine shows them. Raises ConfigError for what is
+        no slot, and for a row of another length or with values that are not finite.
+        """
+
+    def close_slot(self, slot: int) -> None:
+        """Close a slot: its probability and its gradient are exactly 0 then, its row is kept.
+
+        Raises ConfigError for what is no slot.
+        """
+
+    def adjust(self, prior: Float32Array | None) -> None:
+        """Add a prior (class slots,) to the logits of training steps from now on; None: nothing.
+
+        What a step returns, logits and loss, is without it. Raises ConfigError for a prior of
+        another shape or with values that are not finite.
+        """
+
     def can_train(self, samples: int) -> bool:
         """Return whether a step can train on exactly so many samples, if need be padded."""
 
@@ -69,11 +99,17 @@ class Learner(Protocol):
         `can_train` denies.
         """
 
-    def evaluate(self, images: Float32Array, labels: SlotArray) -> StepResult:
-        """Run the inference form (running statistics, no update) and measure the loss."""
+    def evaluate(self, images: Float32Array, labels: SlotArray | None = None) -> StepResult:
+        """Run the inference form (running statistics, no update) and measure the loss.
+
+        Without labels the loss is NaN. Raises ConfigError for a label without an open slot.
+        """
 
     def save(self, path: Path) -> None:
-        """Write parameters, optimizer state and step atomically. Raises StorageError."""
+        """Write parameters, optimizer state, step and open slots atomically.
+
+        Raises StorageError.
+        """
 
 
 @runtime_checkable
@@ -96,18 +132,29 @@ def check_images(images: Float32Array, shape: tuple[int, int, int]) -> None:
         )
 
 
-def check_labels(labels: SlotArray, count: int, open_slots: int) -> None:
+def check_labels(labels: SlotArray, count: int, open_slots: frozenset[int]) -> None:
     """Refuse labels that the engine would silently turn into a garbage loss.
 
     Raises ConfigError.
     """
     if labels.shape != (count,) or labels.dtype != np.int64:
         raise ConfigError(f"labels must be ({count},) int64, got {labels.dtype} {labels.shape}")
-    if count and not (int(labels.min()) >= 0 and int(labels.max()) < open_slots):
+    unknown = sorted(set(labels.tolist()) - open_slots)
+    if unknown:
         raise ConfigError(
-            f"label {labels.min() if labels.min() < 0 else labels.max()} has no class: "
-            f"slots 0 to {open_slots - 1} are open"
+            f"label {unknown[0]} has no class: slots {shown_slots(open_slots)} are open"
         )
+
+
+def shown_slots(slots: frozenset[int]) -> str:
+    """Return slots as a reader wants them: "0-9, 14"."""
+    runs: list[list[int]] = []
+    for slot in sorted(slots):
+        if runs and slot == runs[-1][1] + 1:
+            runs[-1][1] = slot
+        else:
+            runs.append([slot, slot])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) or "(none)"
 
 
 def check_batch_size(learner: Learner, size: int) -> None:

@@ -40,4 +40,5 @@ class Passes:
             coming = reader.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = reader.submit(next, batches, None)
-                yield batch
+                # Here, not in the reader's thread: slots may have changed since it was read.
+                yield self._data.in_slots(batch)

@@ -19,6 +19,10 @@ class StateFolder:
         return self.path / "spool.sqlite"
 
     @property
+    def classes(self) -> Path:
+        return self.path / "classes.json"
+
+    @property
     def rehearsal(self) -> Path:
         return self.path / "memory.sqlite"
 

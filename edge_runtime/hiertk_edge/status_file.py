@@ -16,6 +16,7 @@ from hiertk_protocol.errors import StorageError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 NAME = "status.json"
+MAX_CLASSES = 300  # with the longest names they fit the largest file that is read
 _MAX_BYTES = 1 << 20
 _SILENT_AFTER_S = 60.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -55,13 +56,34 @@ class Writer(BaseModel):
         return self.is_there and (self.age_s or 0.0) > _SILENT_AFTER_S
 
 
+class ClassStatus(BaseModel):
+    """One class on the device.
+
+    slot: of both exits; of a provisional class, the device's own until the cloud gives it one.
+    seen: labelled images that training took. kept: those in the rehearsal memory. held_out: those
+    that never train. early_exit_accuracy: on the held-out ones, share of 1; None until measured.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    slot: int
+    is_provisional: bool = False
+    seen: int | None = None
+    kept: int = 0
+    held_out: int = 0
+    early_exit_accuracy: float | None = None
+
+
 class Status(BaseModel):
     """What the agent tells: the fields of DeviceStatus by name, and what only the device knows.
 
-    None and empty: not told. class_counts: labelled images in the rehearsal memory by class name.
-    broker: how the connection is, in a few words. endpoint: its URL. corrections: predictions that
-    somebody gave the label of; right_share: how many of them said it already. checkpoint_uptime_s:
-    since boot, when the newest one was written. spool_max_bytes, budget_bytes: 0 is no limit.
+    None and empty: not told. cloud_step, final_exit_*: the cloud's, while it is online.
+    class_map_version: the newest that is in place. class_maps_ignored: those that could not be.
+    classes: MAX_CLASSES at most. broker: how the connection is, in a few words. endpoint: its URL.
+    corrections: predictions that somebody gave the label of; right_share: how many of them said it
+    already. checkpoint_uptime_s: since boot, when the newest one was written. spool_max_bytes,
+    budget_bytes: 0 is no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -97,7 +119,9 @@ class Status(BaseModel):
     endpoint: str = ""
     waiting_samples: int | None = None
     rehearsal_samples: int | None = None
-    class_counts: dict[str, int] = Field(default_factory=dict)
+    class_map_version: int | None = None
+    class_maps_ignored: int = 0
+    classes: tuple[ClassStatus, ...] = ()
     bad_images: int = 0
     mislabelled_images: int = 0
     predictions_total: int | None = None

@@ -1,13 +1,13 @@
 """What `hiertk-edge status` shows people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiertk_edge.status_file import Status, uptime_s
+from hiertk_edge.status_file import ClassStatus, Status, uptime_s
 from hiertk_edge.stored_state import StoredState
 
 _MOST_CLASSES = 20
@@ -22,8 +22,8 @@ def running_table(status: Status) -> RenderableType:
     if writer.is_silent:
         title += f", but silent for {_duration(writer.age_s)}"
     parts: list[RenderableType] = [Text(title, style="bold"), _table(_of_running(status))]
-    if status.class_counts:
-        parts.append(_classes(status.class_counts))
+    if status.classes:
+        parts.append(_classes(status.classes))
     if status.problems:
         parts.append(Text("Problems", style="bold"))
         parts += [Text(f"  {line}") for line in status.problems]
@@ -69,6 +69,8 @@ def _of_running(status: Status) -> Iterator[Row]:
             f"rehearsal, {status.bad_images} unreadable, {status.mislabelled_images} of no class"
         ),
     )
+    if status.classes:
+        yield "classes", _class_counts(status)
     yield "spool", _spool(status)
     yield "gave way", _gave_way(status)
     yield "link", _link(status)
@@ -76,6 +78,13 @@ def _of_running(status: Status) -> Iterator[Row]:
     if status.endpoint:
         yield "endpoint", status.endpoint
     yield "machine", f"{_number(status.temperature_c, 'C', 0)}, {_size(status.memory_bytes)} held"
+
+
+def _class_counts(status: Status) -> str:
+    provisional = sum(one.is_provisional for one in status.classes)
+    waiting = f", {provisional} provisional: without a slot of the cloud yet" if provisional else ""
+    ignored = f" ({status.class_maps_ignored} ignored)" if status.class_maps_ignored else ""
+    return f"{len(status.classes)}, class map {_count(status.class_map_version)}{ignored}{waiting}"
 
 
 def _predictions(status: Status) -> str:
@@ -103,15 +112,28 @@ def _table(rows: Iterator[Row]) -> Table:
     return table
 
 
-def _classes(counts: dict[str, int]) -> Table:
-    table = Table("class", "images kept")
-    shown = sorted(counts.items(), key=lambda item: -item[1])
-    for name, count in shown[:_MOST_CLASSES]:
-        table.add_row(Text(name), f"{count}")
-    if shown[_MOST_CLASSES:]:
-        rest = shown[_MOST_CLASSES:]
-        table.add_row(f"{len(rest)} more", f"{sum(count for _, count in rest)}")
+def _classes(classes: Sequence[ClassStatus]) -> Table:
+    """Return a row per class; of many, those that the early exit knows least and the new ones."""
+    table = Table("class", "slot", "early exit, held out", "seen", "kept", "held out")
+    shown = sorted(classes, key=_urgency)[:_MOST_CLASSES]
+    for one in sorted(shown, key=lambda one: one.slot):
+        table.add_row(
+            Text(f"{one.name} (provisional)" if one.is_provisional else one.name),
+            f"{one.slot}",
+            _percent(one.early_exit_accuracy),
+            _count(one.seen),
+            f"{one.kept}",
+            f"{one.held_out}",
+        )
+    if len(classes) > len(shown):
+        table.add_row(f"{len(classes) - len(shown)} more: --json has them")
     return table
+
+
+def _urgency(one: ClassStatus) -> tuple[bool, float]:
+    unmeasured = 2.0
+    accuracy = one.early_exit_accuracy
+    return not one.is_provisional, unmeasured if accuracy is None else accuracy
 
 
 def _since(status: Status) -> str:

@@ -18,6 +18,12 @@ from hiertk_edge.uplink import Uplink
 if TYPE_CHECKING:
     from hiertk_edge.endpoint.server import Endpoint
 
+_OF_CLOUD = (
+    "cloud_step",
+    "final_exit_loss",
+    "final_exit_accuracy",
+    "final_exit_held_out_accuracy",
+)
 _FILE_EVERY_S = 5.0
 _SYSTEMD_EVERY_S = 1.0
 
@@ -84,6 +90,9 @@ class Telling:
     def _details(self, status: DeviceStatus) -> dict[str, Any]:
         is_online = self._uplink.cloud_is_online
         more: dict[str, Any] = {"broker": "the cloud is online" if is_online else "no cloud"}
+        cloud = self._uplink.cloud
+        if cloud is not None:
+            more |= {name: getattr(cloud, name) for name in _OF_CLOUD}
         if self.endpoint is not None:
             counts = self.endpoint.counts
             more |= {

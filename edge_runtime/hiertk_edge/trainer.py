@@ -1,10 +1,12 @@
 """The edge step: train on a batch, take turns with predictions, spool the features."""
 
 import time
+from collections.abc import Mapping
 
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
 from hiertk_edge.learner import Float32Array, Learner, SlotArray
+from hiertk_edge.new_slots import NewSlots
 from hiertk_edge.progress import Progress
 from hiertk_edge.spool import Cursor
 from hiertk_edge.spooling import Spooling
@@ -15,12 +17,20 @@ class EdgeTrainer:
     """Does one edge step after the other."""
 
     def __init__(
-        self, learner: Learner, turns: Turns, spooling: Spooling, progress: Progress
+        self,
+        learner: Learner,
+        turns: Turns,
+        spooling: Spooling,
+        progress: Progress,
+        *,
+        new_slots: NewSlots | None = None,
     ) -> None:
+        """Prepare. new_slots: None where a label without an open slot is an error."""
         self._learner = learner
         self._turns = turns
         self._spooling = spooling
         self._progress = progress
+        self._new_slots = new_slots
         self.newest: tuple[Float32Array, SlotArray] | None = None
         """Images and labels of the newest step."""
 
@@ -33,6 +43,11 @@ class EdgeTrainer:
         """Return whether a step can train on exactly so many samples."""
         return self._learner.can_train(samples)
 
+    def move(self, moves: Mapping[int, int | None]) -> None:
+        """Follow classes that are in other slots now; None: nowhere."""
+        if self._new_slots is not None:
+            self._new_slots.move(moves)
+
     def step(self, images: Float32Array, labels: SlotArray, *, sent: int, cursor: Cursor) -> None:
         """Train on a batch, and put the features of its first `sent` images into the spool.
 
@@ -41,6 +56,8 @@ class EdgeTrainer:
         edge_step = self._learner.edge_step
         with self._turns.turn():
             started = time.perf_counter()
+            if self._new_slots is not None:
+                self._new_slots.prepare(images, labels)
             result = self._learner.step(images, labels)
             step_ms = 1000 * (time.perf_counter() - started)
         self._spooling.put(

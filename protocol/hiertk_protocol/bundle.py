@@ -185,7 +185,8 @@ def _open_zip(path: Path, public_key: "Ed25519PublicKey | None") -> Bundle:
                 signature = _read_bounded(archive, SIGNATURE, _SIGNATURE_BYTES)
             _check_signature(path / SIGNATURE, data, signature, public_key)
             manifest = parse_manifest(data, f"{path}:{MANIFEST}")
-            folder = path.with_name(f"{path.stem}-{manifest.deployment}")
+            # Not by the deployment, which a grown bundle shares with the one before it.
+            folder = path.with_name(f"{path.stem}-{manifest.bundle_id.hex()[:16]}")
             if not folder.exists():
                 with atomic_folder(folder) as temporary:
                     _unpack(archive, manifest, data, temporary)

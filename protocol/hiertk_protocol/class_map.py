@@ -46,6 +46,11 @@ class ClassSlot:
         """Its name, and its aliases'."""
         return (self.name, *(alias.name for alias in self.aliases))
 
+    @property
+    def origins(self) -> list[tuple[int, int]]:
+        """Slot and version of its beginning, and its aliases'."""
+        return [(self.slot, self.since), *((alias.slot, alias.since) for alias in self.aliases)]
+
 
 @dataclass(frozen=True)
 class ClassMap:
@@ -65,10 +70,7 @@ class ClassMap:
 
     @cached_property
     def _by_origin(self) -> Mapping[tuple[int, int], ClassSlot]:
-        merged = {
-            (alias.slot, alias.since): entry for entry in self.slots for alias in entry.aliases
-        }
-        return merged | {(entry.slot, entry.since): entry for entry in self.slots}
+        return {origin: entry for entry in self.slots for origin in entry.origins}
 
     def find(self, name: str) -> ClassSlot | None:
         """Return the class of that name or alias."""
@@ -130,9 +132,12 @@ def checked_map(message: pb.ClassMap, capacity: int) -> ClassMap:
     numbers = [one.slot for one in slots]
     if numbers != sorted(set(numbers)) or (numbers and numbers[-1] >= capacity):
         raise ProtocolError(f"class map: its slots are not in order below {capacity}")
-    if not all(FIRST_VERSION <= one.since <= message.version for one in slots):
-        raise ProtocolError("class map: a slot is newer than the map")
     names = [name for one in slots for name in one.names]
     if len(set(names)) != len(names):
         raise ProtocolError("class map: a name is there twice")
+    origins = [origin for one in slots for origin in one.origins]
+    if len(set(origins)) != len(origins) or not all(
+        slot < capacity and FIRST_VERSION <= since <= message.version for slot, since in origins
+    ):
+        raise ProtocolError("class map: a slot or an alias that no registry gives")
     return ClassMap(message.version, slots)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hiertk_protocol.class_names import clean_class_name
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import ClassReply, ClassRequest
-from hiertk_protocol.manifest import Manifest
+from hiertk_protocol.manifest import MAX_CLASSES, Manifest
 from hiertk_protocol.messages import parse_into
 from hiertk_protocol.prediction_messages import CloudRefusedError
 from hiertk_protocol.texts import one_line
@@ -27,6 +27,7 @@ class ClassContract:
     """What a deployment's requests and replies must be like; both sides check with it."""
 
     def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
         self._bundle_id = manifest.bundle_id
         self._capacity = manifest.classes.capacity
 
@@ -43,10 +44,7 @@ class ClassContract:
         """
         message = ClassRequest()
         parse_into(message, payload, "class request", MAX_REQUEST_BYTES)
-        if message.bundle_id != self._bundle_id:
-            raise ProtocolError(
-                f"made with bundle {message.bundle_id.hex()[:16]}, not {self._bundle_id.hex()[:16]}"
-            )
+        self._manifest.check_lineage(message.bundle_id)
         return clean_class_name(message.name)
 
     def reply(self, given: GivenSlot) -> bytes:
@@ -69,6 +67,11 @@ class ClassContract:
         parse_into(message, payload, "class reply", _MAX_REPLY_BYTES)
         if message.error:
             raise CloudRefusedError(one_line(message.error, _MAX_ERROR_LETTERS))
-        if message.slot >= self._capacity or not message.version:
+        if message.slot >= MAX_CLASSES or not message.version:
             raise ProtocolError(f"class reply: slot {message.slot} of {self._capacity}")
+        if message.slot >= self._capacity:
+            raise CloudRefusedError(
+                f"its slot {message.slot} is beyond this bundle's {self._capacity}: restart the "
+                "device with the bundle that the cloud was restarted with"
+            )
         return GivenSlot(message.slot, message.version)

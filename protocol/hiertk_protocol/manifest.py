@@ -17,6 +17,7 @@ SCHEMA_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 4 << 30
 MAX_CLASSES = 4096
+MAX_ANCESTORS = 16
 
 CLOSED_SLOT_BIAS = -1e9  # its softmax is exactly 0 in float32, and so is its gradient
 
@@ -159,7 +160,8 @@ class Sgd(_Record):
         return self
 
 
-# Weight decay above 0 shrinks the rows of free class slots, too, which have no gradient.
+# Weight decay above 0 shrinks the rows of free class slots, too, which have no gradient. That does
+# no harm: whoever opens a slot gives it a row (`new_class.imprinted_row`).
 OptimizerInfo = Annotated[AdamW | Sgd, Field(discriminator="name")]
 
 
@@ -187,8 +189,18 @@ class FileInfo(_Record):
     size: Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)]
 
 
+class Ancestor(_Record):
+    """A bundle that another one was grown from: the same, with fewer class slots."""
+
+    bundle_id: str = Field(pattern=_SHA256)
+    class_capacity: Annotated[int, Field(ge=1, le=MAX_CLASSES)]
+
+
 class Manifest(_Record):
-    """manifest.json."""
+    """manifest.json.
+
+    grown_from: the bundles that it descends from by `hiertk grow`, the first one first.
+    """
 
     schema_version: Literal[1] = 1
     target: Target
@@ -196,6 +208,7 @@ class Manifest(_Record):
     input: InputInfo
     features: FeatureInfo
     classes: ClassInfo
+    grown_from: Annotated[tuple[Ancestor, ...], Field(max_length=MAX_ANCESTORS)] = ()
     optimizer: OptimizerInfo
     engine: EngineInfo
     parity: tuple[ParityCheck, ...]
@@ -208,6 +221,16 @@ class Manifest(_Record):
                 raise ValueError(f"file name {name[:80]!r} is not allowed")
         return self
 
+    @model_validator(mode="after")
+    def _each_has_more_slots_than_the_one_before(self) -> "Manifest":
+        capacities = [one.class_capacity for one in self.grown_from] + [self.classes.capacity]
+        if capacities != sorted(set(capacities)):
+            raise ValueError(f"class slots do not grow: {capacities}")
+        ids = [one.bundle_id for one in self.grown_from]
+        if len(set(ids)) != len(ids):
+            raise ValueError("a bundle that it was grown from is there twice")
+        return self
+
     @property
     def edge_parameters(self) -> int:
         """Trainable values on the device: the edge partition's and its early exit's."""
@@ -217,6 +240,8 @@ class Manifest(_Record):
         """Return the canonical form, of which the bundle id is the digest."""
         # Not pydantic's own JSON: how it writes floats depends on its version.
         content = self.model_dump(mode="json")
+        if not self.grown_from:  # bundles from before there was growing keep their ids
+            del content["grown_from"]
         return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
     @property
@@ -226,8 +251,36 @@ class Manifest(_Record):
 
     @property
     def deployment(self) -> str:
-        """The deployment's name in topics: the first 16 hex digits of the bundle id."""
-        return self.bundle_id.hex()[:16]
+        """The deployment's name in topics: the first 16 hex digits of the bundle id.
+
+        Of a grown bundle: of the first one's, so that devices of both talk to the same cloud.
+        """
+        first = self.grown_from[0].bundle_id if self.grown_from else self.bundle_id.hex()
+        return first[:16]
+
+    @property
+    def ancestors(self) -> frozenset[bytes]:
+        """The ids of the bundles that this one was grown from."""
+        return frozenset(bytes.fromhex(one.bundle_id) for one in self.grown_from)
+
+    def capacity_of(self, bundle_id: bytes) -> int | None:
+        """Return the class slots of this bundle or of one that it was grown from.
+
+        None for any other bundle.
+        """
+        if bundle_id == self.bundle_id:
+            return self.classes.capacity
+        capacities = {bytes.fromhex(one.bundle_id): one.class_capacity for one in self.grown_from}
+        return capacities.get(bundle_id)
+
+    def check_lineage(self, bundle_id: bytes) -> int:
+        """Return `capacity_of` a message's bundle. Raises ProtocolError for any other bundle."""
+        capacity = self.capacity_of(bundle_id)
+        if capacity is None:
+            raise ProtocolError(
+                f"made with bundle {bundle_id.hex()[:16]}, not {self.bundle_id.hex()[:16]}"
+            )
+        return capacity
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:

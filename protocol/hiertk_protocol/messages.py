@@ -61,7 +61,7 @@ class FeatureContract:
     """What a deployment accepts: the checks that every feature batch must pass."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._bundle_id = manifest.bundle_id
+        self._manifest = manifest
         self._shape = manifest.features.shape
         self._capacity = manifest.classes.capacity
 
@@ -101,10 +101,7 @@ class FeatureContract:
 
     def _checked_shape(self, message: FeatureBatch) -> tuple[int, ...]:
         """Check all but the features, and return their shape."""
-        if message.bundle_id != self._bundle_id:
-            raise ProtocolError(
-                f"made with bundle {message.bundle_id.hex()[:16]}, not {self._bundle_id.hex()[:16]}"
-            )
+        self._manifest.check_lineage(message.bundle_id)
         if message.floor > message.seq:
             raise ProtocolError(f"floor {message.floor} above its own seq {message.seq}")
         if message.edge_step > _LARGEST_COUNT:

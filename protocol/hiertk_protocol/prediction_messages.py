@@ -34,10 +34,19 @@ class FinalExitReply:
     probabilities: Float32Array
 
 
+@dataclass(frozen=True)
+class FinalExitRequest:
+    """What a device asks about. capacity: class slots of the bundle that the device has."""
+
+    features: Quantized
+    capacity: int
+
+
 class PredictionContract:
     """What a deployment's requests and replies must be like; both sides check with it."""
 
     def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
         self._bundle_id = manifest.bundle_id
         self._shape = manifest.features.shape
         self._capacity = manifest.classes.capacity
@@ -50,23 +59,20 @@ class PredictionContract:
         payload: bytes = message.SerializeToString()
         return payload
 
-    def read_request(self, payload: bytes) -> Quantized:
-        """Return the features that a request asks about.
+    def read_request(self, payload: bytes) -> FinalExitRequest:
+        """Return what a request asks about, and how many class slots the answer is to have.
 
         Raises ProtocolError with the reason that the reply gives.
         """
         message = PredictRequest()
         parse_into(message, payload, "prediction request")
-        if message.bundle_id != self._bundle_id:
-            raise ProtocolError(
-                f"made with bundle {message.bundle_id.hex()[:16]}, not {self._bundle_id.hex()[:16]}"
-            )
+        capacity = self._manifest.check_lineage(message.bundle_id)
         shape = tuple(message.shape[:5])
         if shape[1:] != self._shape or not 0 < shape[0] <= MAX_PREDICT_SAMPLES:
             raise ProtocolError(
                 f"shape {shape} is not (1 to {MAX_PREDICT_SAMPLES}, *{self._shape})"
             )
-        return decode(message.features, shape)
+        return FinalExitRequest(decode(message.features, shape), capacity)
 
     def reply(self, answer: FinalExitReply) -> bytes:
         """Return the reply that gives probabilities."""
@@ -110,3 +116,19 @@ class PredictionContract:
             raise ProtocolError("prediction reply: a probability is not between 0 and 1")
         if np.abs(probabilities.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
             raise ProtocolError("prediction reply: the probabilities do not sum to 1")
+
+
+def among_slots(probabilities: Float32Array, capacity: int) -> Float32Array:
+    """Return probabilities (N, class slots) as if the slots from `capacity` on were closed.
+
+    A device with a bundle that the cloud's was grown from has only the first ones. Raises
+    ProtocolError where nothing is left.
+    """
+    if capacity >= probabilities.shape[1]:
+        return probabilities
+    kept = probabilities[:, :capacity]
+    total = kept.sum(axis=1, keepdims=True, dtype=np.float64)
+    if not total.min() > 0:
+        raise ProtocolError(f"its class has a slot beyond the {capacity} of the device's bundle")
+    found: Float32Array = (kept / total).astype(np.float32)
+    return found

@@ -1,9 +1,11 @@
 """A small deployment for the tests of the cloud service: manifest, module, messages, a trainer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from hiertk_cloud.classes.history import ClassHistory
 from hiertk_cloud.log import Accepted, DurableLog, LogReader
 from hiertk_cloud.training.batches import BatchSource
 from hiertk_cloud.training.learner import CloudLearner
@@ -81,12 +83,18 @@ def make_message(
     held_out: bool = False,
     samples: int = SAMPLES,
     scale: float = 1.0,
+    slots: Sequence[int] = range(len(CLASSES)),
+    version: int = 1,
+    new_classes: Sequence[str] = (),
 ) -> FeatureBatch:
-    """Features of which a class has its own channel; always the same ones for a `seq`."""
+    """Features of which a class has its own channel; always the same ones for a `seq`.
+
+    slots: that the labels are drawn from.
+    """
     generator = np.random.default_rng(seq)
-    labels = generator.integers(0, len(CLASSES), samples)
+    labels = np.array(slots)[generator.integers(0, len(slots), samples)]
     features = generator.random((samples, *SHAPE), np.float32)
-    features[np.arange(samples), labels] += 1
+    features[np.arange(samples), labels % SHAPE[0]] += 1
     return FeatureBatch(
         bundle_id=MANIFEST.bundle_id,
         device=device,
@@ -94,7 +102,8 @@ def make_message(
         seq=seq,
         floor=floor,
         edge_step=edge_step,
-        class_map_version=1,
+        class_map_version=version,
+        new_classes=new_classes,
         purpose=FeatureBatch.HELD_OUT if held_out else FeatureBatch.TRAIN,
         shape=features.shape,
         features=encode(quantize(features * np.float32(scale), 8)),
@@ -139,6 +148,7 @@ class OpenTrainer:
         *,
         cache_bytes: int = 1 << 20,
         bundle_id: bytes = MANIFEST.bundle_id,
+        history: ClassHistory | None = None,
     ) -> None:
         torch.set_num_threads(1)
         self._reader = LogReader(folder / "log.sqlite")
@@ -150,6 +160,7 @@ class OpenTrainer:
             settings or TrainerSettings(),
             checkpoint=folder / "checkpoint.safetensors",
             bundle_id=bundle_id,
+            history=None if history is None else lambda: history,
             give_turns=lambda: 0,
             on_skip=lambda turn, _reason: self.skipped.append(turn),
         )

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from cloud_service.cloud_parts import MANIFEST, make_module
+from hiertk_cloud.opening import open_service
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import open_service
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.training.trainer import TrainerSettings
 from hiertk_protocol import console

@@ -10,17 +10,20 @@ from fastapi import APIRouter
 from hiertk_cloud.api.history import History
 from hiertk_cloud.api.server import ApiServer
 from hiertk_cloud.log import LogTotals
+from hiertk_cloud.training.confusion import ConfusionRounds, Evaluation
 from hiertk_cloud.training.held_out import DeviceRounds, Round
 from hiertk_cloud.training.progress import DeviceProgress, Progress
 from hiertk_cloud.training.trainer import Measures
+from hiertk_cloud.views.class_state import ClassState
 from hiertk_cloud.views.status import Snapshot
 from hiertk_cloud.views.view import (
     CheckpointView,
-    ConfusionMatrix,
     DeploymentView,
     DeviceView,
     HealthView,
 )
+from hiertk_protocol.class_map import ClassAlias, ClassMap, ClassSlot
+from hiertk_protocol.messages import SlotArray
 
 DEPLOYMENT = DeploymentView(
     deployment="greenhouse",
@@ -57,11 +60,56 @@ PI_1 = DeviceView(
     spool_bytes=350_000,
     spool_dropped_total=8,
     sent_bytes=3_500_000,
+    class_map_version=3,
 )
 PI_2 = DeviceView(name="pi-2", state="offline", early_exit_loss=2.5, is_suspect=True)
 
 CHECKPOINT = CheckpointView(cloud_step=40, consumed=55, size=1_000_000, written=1_700_000_010.0)
-CONFUSION: ConfusionMatrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]], np.int64)
+# Slot 2 is free: a kite was there, and was found to be an owl.
+CLASSES = ClassMap(
+    3,
+    (
+        ClassSlot(0, "cat"),
+        ClassSlot(1, "dog"),
+        ClassSlot(4, "owl", since=2, aliases=(ClassAlias("kite", 2, 1),)),
+    ),
+)
+CLASS_STATE = ClassState(
+    CLASSES,
+    confirmed={"pi-1": 3, "pi-2": 1},
+    trained={0: 900, 1: 800, 4: 20},
+    requests_answered=2,
+    requests_refused=1,
+    waiting_slots=1,
+)
+
+
+def evaluation_of(
+    final_exit: Sequence[tuple[int, int, int]],
+    early_exit: Sequence[tuple[int, int, int]],
+    *,
+    classes: ClassMap = CLASSES,
+) -> Evaluation:
+    """Return the evaluation of (label, prediction, samples) by slot, of the same samples."""
+    rounds = ConfusionRounds()
+    labels, final = _slots(final_exit)
+    _, early = _slots(early_exit)
+    rounds.add("pi-1", 1, labels, final, early_exit=early, classes=classes)
+    found = rounds.evaluation(classes)
+    assert found is not None
+    return found
+
+
+def _slots(cells: Sequence[tuple[int, int, int]]) -> tuple[SlotArray, SlotArray]:
+    labels = [label for label, _, samples in cells for _ in range(samples)]
+    predictions = [predicted for _, predicted, samples in cells for _ in range(samples)]
+    return np.array(labels, np.int64), np.array(predictions, np.int64)
+
+
+EVALUATION = evaluation_of(
+    final_exit=[(0, 0, 8), (0, 1, 2), (1, 0, 1), (1, 1, 9)],
+    early_exit=[(0, 0, 7), (0, 1, 3), (1, 1, 7), (1, 4, 3)],
+)
 
 
 def snapshot_at(cloud_step: int = 50, *, loss: float = 0.4) -> Snapshot:
@@ -91,7 +139,8 @@ class StillView:
 
     now: Snapshot = field(default_factory=snapshot_at)
     all_devices: list[DeviceView] = field(default_factory=lambda: [PI_1, PI_2])
-    matrix: ConfusionMatrix | None = field(default_factory=CONFUSION.copy)
+    measured: Evaluation | None = EVALUATION
+    class_state: ClassState = CLASS_STATE
     saved: CheckpointView | None = CHECKPOINT
     is_connected: bool = True
     is_paused: bool = False
@@ -108,8 +157,11 @@ class StillView:
     def devices(self) -> list[DeviceView]:
         return self.all_devices
 
-    def confusion(self) -> ConfusionMatrix | None:
-        return self.matrix
+    def classes(self) -> ClassState:
+        return self.class_state
+
+    def evaluation(self) -> Evaluation | None:
+        return self.measured
 
     def checkpoint(self) -> CheckpointView | None:
         return self.saved

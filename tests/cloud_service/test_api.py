@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,8 +15,8 @@ import httpx2
 import pytest
 from cloud_service.still_view import (
     CHECKPOINT,
-    CONFUSION,
     DEPLOYMENT,
+    EVALUATION,
     PI_1,
     PI_2,
     StillView,
@@ -64,12 +65,6 @@ def test_it_shows_what_the_view_says(client: httpx2.Client) -> None:
     ]
     assert client.get("/api/devices/pi-2").json() == PI_2.model_dump(mode="json")
     assert client.get("/api/checkpoint").json() == CHECKPOINT.model_dump(mode="json")
-    confusion = client.get("/api/confusion").json()
-    assert confusion["matrix"] == CONFUSION.tolist()
-    assert (confusion["samples"], confusion["accuracy"]) == (20, 0.85)
-    classes = client.get("/api/classes").json()
-    assert classes["class_slots"] == 8
-    assert [one["held_out_accuracy"] for one in classes["classes"]] == [0.8, 0.9, None]
     status = client.get("/api/status").json()
     assert abs(status.pop("time") - time.time()) < 60
     assert status == {
@@ -92,6 +87,7 @@ def test_it_shows_what_the_view_says(client: httpx2.Client) -> None:
         "trained_total": 50,
         "skipped_total": 1,
         "stale_total": 4,
+        "left_out_total": 0,
         "refused_total": 2,
         "duplicates_total": 5,
         "dropped_total": 6,
@@ -104,12 +100,13 @@ def test_it_shows_what_the_view_says(client: httpx2.Client) -> None:
 
 def test_what_is_not_measured_yet_is_null(client: httpx2.Client, view: StillView) -> None:
     view.now = snapshot_at(loss=float("nan"))
-    view.matrix = None
+    view.measured = None
     view.saved = None
     assert client.get("/api/status").json()["final_exit_loss"] is None
     assert client.get("/api/confusion").json()["matrix"] is None
     assert client.get("/api/checkpoint").json() is None
-    assert client.get("/api/classes").json()["classes"][0]["held_out_accuracy"] is None
+    unmeasured = {"accuracy": None, "best": None, "forgetting": None}
+    assert client.get("/api/classes").json()["classes"][0]["early_exit"] == unmeasured
 
 
 def test_it_names_what_it_does_not_know(client: httpx2.Client) -> None:
@@ -118,6 +115,9 @@ def test_it_names_what_it_does_not_know(client: httpx2.Client) -> None:
     assert "pi-9" in unknown.json()["detail"]
     assert client.get("/api/history", params={"after": -1}).status_code == 422
     assert client.get("/../pyproject.toml").status_code == 404
+    for slot in ("-1", "3", "5000", "1" + 40 * "0"):
+        assert client.get(f"/api/classes/{slot}/history").status_code == 404
+    assert client.get("/api/classes/0/history", params={"since": 0}).status_code == 422
 
 
 def test_ready_says_why_it_is_not(client: httpx2.Client, view: StillView) -> None:
@@ -282,14 +282,14 @@ def test_listeners_share_the_frames_and_their_number_is_bounded(
     wait_until(has_room)
 
 
-def test_rates_and_the_version_of_the_matrix_follow_what_changes(
+def test_rates_and_the_version_of_the_classes_follow_what_changes(
     client: httpx2.Client, view: StillView
 ) -> None:
     with client.stream("GET", "/api/events") as stream:
         watching = frames(stream)
         before = next(watching)
         view.all_devices = [PI_1.model_copy(update={"stored_bytes": 4_000_000}), PI_2]
-        view.matrix = CONFUSION + 1
+        view.measured = replace(EVALUATION, number=EVALUATION.number + 1)
         after = next(watching)
     assert before["rates"] == {
         "stored_batches": None,
@@ -300,7 +300,7 @@ def test_rates_and_the_version_of_the_matrix_follow_what_changes(
     assert isinstance(rates, dict)
     assert rates["stored_batches"] == 0
     assert 0 < rates["stored_bytes"] <= 1_000_000
-    assert before["confusion_version"] != after["confusion_version"]
+    assert before["classes_version"] != after["classes_version"]
 
 
 def test_of_many_devices_a_frame_holds_the_suspect_and_the_newest(

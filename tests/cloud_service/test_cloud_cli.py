@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run_here
+from hiertk_cloud.cli import main
 from hiertk_cloud.report import Reporter
 
 
@@ -27,9 +29,11 @@ def test_help_tells_what_it_does_and_gives_an_example() -> None:
 
 
 def test_a_missing_bundle_is_one_line_and_its_code(tmp_path: Path) -> None:
-    result = command(
-        *("serve", "--bundle", str(tmp_path / "none"), "--broker", "mqtt://localhost"),
-        *("--state", str(tmp_path / "state")),
+    result = run_here(
+        main,
+        *("serve", "--bundle", tmp_path / "none", "--broker", "mqtt://localhost"),
+        *("--state", tmp_path / "state"),
+        folder=tmp_path,
     )
     assert result.returncode == 7
     assert result.stderr.startswith("BundleError: ")

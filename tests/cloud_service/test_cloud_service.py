@@ -24,8 +24,8 @@ from cloud_service.cloud_parts import (
     make_module,
 )
 from hiertk.brokers import Broker
+from hiertk_cloud.opening import open_service
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import open_service
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.training.trainer import TrainerSettings
 from hiertk_protocol.errors import StorageError
@@ -163,7 +163,9 @@ def test_killed_at_work_it_loses_nothing_and_trains_nothing_twice(
     with OpenTrainer(state, SETTINGS) as uninterrupted:
         uninterrupted.consume_all()
         assert_same_bits(trained, uninterrupted.state())
-    assert len(load_file(tmp_path / "trained.safetensors")) == len(trained)
+        uninterrupted.trainer.save()
+    saved = load_file(state / "checkpoint.safetensors")
+    assert_same_bits(load_file(tmp_path / "trained.safetensors"), saved)
 
 
 def test_it_waits_for_the_broker_and_ends_when_the_log_fails(

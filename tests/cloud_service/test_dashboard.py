@@ -1,20 +1,33 @@
 """The dashboard in a real browser: what it shows, of whom it asks, and what it survives."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx2
 import numpy as np
 import pytest
 from cloud_service.cloud_parts import DEVICE, MANIFEST, make_message
-from cloud_service.still_view import PI_1, PI_2, StillView, serving, snapshot_at
+from cloud_service.still_view import (
+    CLASSES,
+    EVALUATION,
+    PI_1,
+    PI_2,
+    StillView,
+    evaluation_of,
+    serving,
+    snapshot_at,
+)
 from cloud_service.test_cloud_service import TESTS, TOPICS, device, next_status, send
 from hiertk.brokers import Broker, free_port
+from hiertk_cloud.api.history import History
+from hiertk_cloud.views.class_state import ClassState
+from hiertk_protocol.class_map import ClassMap, ClassSlot
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from mqtt_client import PlainClient, wait_until
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
@@ -125,6 +138,7 @@ def test_a_full_run_is_watched(mosquitto: Broker, tmp_path: Path, open_page: Ope
             _check_values(watched, api)
             _check_device(page, api)
             _check_confusion(page, api)
+            _check_classes(page, api)
             _check_pause(page, api)
             wait_until(lambda: api.get("/api/history").json()["cloud_step"][-1:] == [40])
         # The service was killed, with its page open.
@@ -159,6 +173,7 @@ def test_a_wrong_token_is_refused_and_the_right_one_opens(tmp_path: Path, open_p
             page.get_by_label("asks for its token").fill(token)
             page.get_by_role("button", name="Open").click()
             expect(page.locator("#token-note")).to_contain_text(note)
+            expect(page.get_by_label("asks for its token")).to_have_value("")  # it was refused
         page.get_by_label("asks for its token").fill(TOKEN)
         page.get_by_role("button", name="Open").click()
         expect(page.locator("#cloud_step")).to_have_text("50", timeout=PATIENCE_MS)
@@ -202,12 +217,20 @@ def test_a_page_says_that_the_service_is_gone_and_finds_it_again(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_of_it_fits_a_phone(tmp_path: Path, open_page: Open, scheme: str) -> None:
-    long_named = PI_1.model_copy(update={"name": "greenhouse-" + 50 * "x", "state": "draining"})
-    view = StillView(all_devices=[PI_1, PI_2, long_named], problems=("/var/lib/" + 120 * "y",))
+    long_named = PI_1.model_copy(
+        update={"name": "greenhouse-" + 50 * "x", "problems": ("/mnt/" + 120 * "z",)}
+    )
+    classes = ClassMap(3, (*CLASSES.slots[:2], ClassSlot(4, 100 * "w", since=2)))
+    view = StillView(
+        all_devices=[PI_1, PI_2, long_named],
+        problems=("/var/lib/" + 120 * "y",),
+        class_state=ClassState(classes),
+    )
     with serving(view, tmp_path) as server:
         watched = open_page(server.url, width=360, scheme=scheme)
         page = watched.page
-        expect(page.locator("#devices tbody tr")).to_have_count(3, timeout=PATIENCE_MS)
+        expect(page.locator("#devices tbody")).to_have_count(3, timeout=PATIENCE_MS)
+        expect(page.locator("#classes tbody tr")).to_have_count(3, timeout=PATIENCE_MS)
         assert watched.sideways() == 0
         expect(page.locator("[data-device=pi-2] .suspect")).to_have_text("suspect")
         expect(page.locator("[data-device=pi-1] .suspect")).to_be_hidden()
@@ -215,22 +238,69 @@ def test_all_of_it_fits_a_phone(tmp_path: Path, open_page: Open, scheme: str) ->
         expect(page.get_by_role("table", name="Devices")).to_be_visible()
         expect(page.get_by_role("rowheader", name="pi-1", exact=True)).to_be_visible()
         assert _contrast(page, "body") > 7
-        for quiet in ("#bundle", "#devices td", ".suspect", "#notices p"):
+        for quiet in ("#bundle", "#devices td", ".suspect", "#notices p", ".problems td", ".new"):
             assert _contrast(page, quiet) >= 4.5, quiet
         watched.end(server.url)
 
 
 def test_names_are_text_whatever_is_in_them(tmp_path: Path, open_page: Open) -> None:
     markup = "<img src=x onerror=alert(1)>"
+    classes = ClassMap(2, (ClassSlot(0, markup), ClassSlot(1, "dog")))
     view = StillView(
-        all_devices=[PI_1.model_copy(update={"name": markup})], problems=(f"{markup} is odd",)
+        all_devices=[PI_1.model_copy(update={"name": markup, "problems": (markup,)})],
+        problems=(f"{markup} is odd",),
+        class_state=ClassState(classes),
     )
     with serving(view, tmp_path) as server:
         watched = open_page(server.url)
         row = watched.page.locator("#devices tbody th")
         expect(row).to_contain_text(markup, timeout=PATIENCE_MS)
         expect(watched.page.locator("#notices")).to_contain_text(markup)
+        expect(watched.page.locator("#classes tbody")).to_contain_text(markup)
+        expect(watched.page.locator(".problems")).to_contain_text(markup)
         assert watched.page.locator("main img").count() == 0
+        watched.end(server.url)
+
+
+def test_classes_show_what_both_exits_know_when_they_came_and_what_is_gone(
+    tmp_path: Path, open_page: Open
+) -> None:
+    before = ClassMap(1, (*CLASSES.slots[:2], ClassSlot(2, "kite")))
+    known = evaluation_of(
+        [(0, 0, 10), (2, 2, 4)], [(0, 0, 9), (0, 1, 1), (2, 0, 4)], classes=before
+    )
+    with closing(History(tmp_path / "curves.sqlite", every_s=0)) as history:
+        history.record(
+            StillView(now=snapshot_at(20), measured=known, class_state=ClassState(before))
+        )
+        history.record(StillView(now=snapshot_at(50)))
+    ill = PI_2.model_copy(update={"problems": ("the disk is full", "hot"), "class_map_version": 1})
+    with serving(StillView(all_devices=[PI_1, ill]), tmp_path) as server:
+        watched = open_page(server.url)
+        page = watched.page
+        rows = page.locator("#classes tbody tr")
+        expect(rows).to_have_count(3, timeout=PATIENCE_MS)
+        cells = rows.nth(0).locator("td").all_inner_texts()
+        assert cells == ["0", "10", "900", "70.0%", "20.0 pt", "80.0%", "20.0 pt", "2"]
+        expect(rows.nth(2)).to_contain_text("at cloud step 50")
+        expect(rows.nth(2)).to_contain_text("also kite")
+        expect(page.locator("#classes-note")).to_contain_text("not yet on 1 of 2 devices")
+        expect(page.locator("#gone-classes")).to_contain_text("kite, slot 2: merged into owl")
+        expect(page.get_by_role("checkbox", name="owl")).to_be_checked()
+        page.get_by_role("checkbox", name="cat").check()
+        legend = page.locator("figure", has=page.locator("#class-chart")).locator(".legend li")
+        expect(legend).to_have_count(4)
+        expect(page.locator("#class-chart")).to_have_attribute(
+            "aria-label", re.compile("cat, early 70.0%, cat, final 80.0%")
+        )
+        page.get_by_role("radio", name="early exit").check()
+        expect(page.locator("#confusion-note")).to_contain_text("early exit")
+        shown = page.locator("#confusion td[data-samples]").evaluate_all(
+            "all => all.map(one => Number(one.dataset.samples))"
+        )
+        assert shown == EVALUATION.early_exit.flatten().tolist()
+        expect(page.locator("[data-device=pi-2] .problems")).to_have_text("the disk is full · hot")
+        expect(page.locator("[data-device=pi-1] .problems")).to_be_hidden()
         watched.end(server.url)
 
 
@@ -272,6 +342,16 @@ def _check_confusion(page: Page, api: httpx2.Client) -> None:
         "all => all.map(one => Number(one.dataset.samples))"
     )
     assert shown == matrix.flatten().tolist()
+
+
+def _check_classes(page: Page, api: httpx2.Client) -> None:
+    classes = api.get("/api/classes").json()["classes"]
+    assert [one["name"] for one in classes] == list(MANIFEST.classes.names)
+    for place, one in enumerate(classes):
+        row = page.locator("#classes tbody tr").nth(place)
+        share = f"{100 * one['final_exit']['accuracy']:.1f}%"
+        expect(row.locator("td").nth(5)).to_have_text(share, timeout=PATIENCE_MS)
+    wait_until(lambda: api.get("/api/classes/0/history").json()["samples"])
 
 
 def _check_pause(page: Page, api: httpx2.Client) -> None:

@@ -29,13 +29,16 @@ from hiertk_cloud.distributed.state import lock_rank
 from hiertk_cloud.training.learner import CloudLearner, Learned
 from hiertk_protocol.bundle import CLOUD_MODULE, CLOUD_WEIGHTS, describe_file
 from hiertk_protocol.bundle import MANIFEST as MANIFEST_FILE
+from hiertk_protocol.class_requests import ClassContract
 from hiertk_protocol.codec import encode, quantize
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.hiertk_pb2 import FeatureBatch, ModelStatus, QuantizedFeatures
+from hiertk_protocol.hiertk_pb2 import ClassReply, FeatureBatch, ModelStatus, QuantizedFeatures
 from hiertk_protocol.manifest import FeatureInfo, Manifest
 from hiertk_protocol.messages import Batch, parse_ack, parse_model_status
 from hiertk_protocol.topics import Topics
 from mqtt_client import PlainClient, wait_until
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -304,6 +307,22 @@ def running(config: Path, output: Path) -> Iterator[Ranks]:
             ranks.process.wait(timeout=60)
 
 
+def refusal_of_a_new_class(broker: Broker, manifest: Manifest) -> str:
+    """Ask for a class's slot, and return why there is none."""
+    topics = Topics(manifest.deployment)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = b"1"
+    with PlainClient(broker.url, topics.class_reply("pi-1")) as client:
+        client.paho.publish(
+            topics.class_request("pi-1"),
+            ClassContract(manifest).request("boot"),
+            qos=1,
+            properties=properties,
+        )
+        reply = ClassReply.FromString(bytes(client.receive().payload))
+    return str(reply.error)
+
+
 @pytest.mark.slow
 def test_a_rank_is_killed_under_load_and_each_acknowledged_batch_is_trained_on_once(
     mosquitto: Broker, tmp_path: Path
@@ -327,6 +346,7 @@ def test_a_rank_is_killed_under_load_and_each_acknowledged_batch_is_trained_on_o
         wait_until(lambda: devices.status.incarnation not in (0, before), 120)
         wait_until(lambda: devices.is_told(consumed=whole), 120)
         assert set(devices.through.values()) == {BATCHES}
+        assert "keeps the exported classes only" in refusal_of_a_new_class(mosquitto, manifest)
         assert devices.status.stored_total == whole
         assert devices.status.trained_total == whole * 9 // 10
         ranks.process.send_signal(signal.SIGTERM)

@@ -1,9 +1,11 @@
 """A real Mosquitto and really exported bundles for the tests of the device."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from bundles import export_fashion, exported_once
 from edge_parts import CLASSES
 from hiertk.brokers import MosquittoBroker, find_mosquitto
 from hiertk_protocol.bundle import Bundle
@@ -22,16 +24,8 @@ def mosquitto(tmp_path: Path) -> Iterator[MosquittoBroker]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ResNet-18 cut after its first block, for 32x32 images of three classes."""
-    from hiertk.export.job import export_bundle
-    from hiertk.export.settings import ExportSettings
-
-    out = tmp_path_factory.mktemp("exported") / "bundle"
-    export_bundle(
-        ExportSettings(
-            model="resnet18", split=1, target="linux", classes=CLASSES, batch_size=8, out=out
-        )
-    )
-    return out
+    export = partial(export_fashion, model="resnet18", split=1, classes=CLASSES, batch_size=8)
+    return exported_once(tmp_path_factory, "resnet18-of-colours", export).folder
 
 
 @pytest.fixture(params=BACKENDS)

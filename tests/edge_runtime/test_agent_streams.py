@@ -17,7 +17,7 @@ from edge_parts import CLASSES, DEVICE, make_manifest, write_bundle, write_image
 from hiertk.brokers import MosquittoBroker
 from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.config import EdgeConfig
-from hiertk_edge.device import run_device
+from hiertk_edge.device import OpenEngine, run_device
 from hiertk_edge.rehearsal import RehearsalMemory
 from hiertk_edge.status_file import Status, read_status
 from hiertk_edge.watch import Outcome, Watch
@@ -33,8 +33,9 @@ PATIENCE_S = 30.0
 class Running:
     """A device in a thread, stopped when the block ends."""
 
-    def __init__(self, config: EdgeConfig) -> None:
+    def __init__(self, config: EdgeConfig, open_engine: OpenEngine = open_numpy_learner) -> None:
         self._config = config
+        self._open_engine = open_engine
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.statuses: list[DeviceStatus] = []
@@ -59,7 +60,7 @@ class Running:
     def _run(self) -> None:
         watch = Watch(self._stop.is_set, self.statuses.append)
         try:
-            self.outcome = run_device(self._config, watch, open_engine=open_numpy_learner)
+            self.outcome = run_device(self._config, watch, open_engine=self._open_engine)
         except BaseException as error:  # noqa: BLE001  (told where it is waited for)
             self.error = error
 
@@ -122,7 +123,7 @@ def test_images_that_are_put_into_a_folder_are_trained_on_once_and_kept(
     with opened_memory(config) as memory:
         counts = memory.counts
     assert {slot: one.seen + one.held_out for slot, one in counts.items()} == {0: 10, 1: 10, 2: 10}
-    assert sent == {slot: one.seen for slot, one in counts.items()}, "rehearsed ones not again"
+    assert all(sent[slot] >= one.seen for slot, one in counts.items()), "rehearsed ones along"
     assert device.outcome is not None
     assert device.outcome.status.edge_step > 0
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Ended, run_here
 from edge_parts import DEVICE, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
 from hiertk.data import load, write_image_folder
 from hiertk_edge.checkpoints import Checkpoints
+from hiertk_edge.cli import main
 from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.bundle import Bundle, open_bundle
 from hiertk_protocol.profile_file import read_edge_profile
@@ -29,6 +31,11 @@ def edge(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[st
         timeout=60,
         check=False,
     )
+
+
+def edge_here(*arguments: str | Path, folder: Path) -> Ended:
+    """Run the command line in this process: for what ends before a device trains."""
+    return run_here(main, *arguments, folder=folder)
 
 
 def run_arguments(bundle: Path, data: Path, broker: str = NO_BROKER) -> list[str | Path]:
@@ -173,15 +180,21 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(
         "--data": "folder:data",
     }
     arguments = [text for pair in (options | change).items() for text in pair]
-    ended = edge("run", *arguments, folder=tmp_path)
+    ended = edge_here("run", *arguments, folder=tmp_path)
     assert ended.returncode == code
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
+def test_a_process_leaves_with_the_same_code_and_line(tmp_path: Path) -> None:
+    command = run_arguments(tmp_path / "none", tmp_path)
+    ended, here = edge(*command, folder=tmp_path), edge_here(*command, folder=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, here.stdout, here.stderr)
+
+
 def test_every_error_of_file_and_options_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "pi-1.toml").write_text("[training]\nepoch = 3\n")
-    told = edge("run", "--config", "pi-1.toml", "--device", "Pi 1", folder=tmp_path)
+    told = edge_here("run", "--config", "pi-1.toml", "--device", "Pi 1", folder=tmp_path)
     assert told.returncode == 3
     for wanted in (
         "5 problems in the configuration",
@@ -200,19 +213,19 @@ def test_an_option_is_above_the_file(tmp_path: Path) -> None:
         f'[broker]\nurl = "{NO_BROKER}"\n'
     )
     for options, missing in (((), "none"), (("--bundle", "other"), "other")):
-        told = edge("run", "--config", "pi-1.toml", *options, folder=tmp_path)
+        told = edge_here("run", "--config", "pi-1.toml", *options, folder=tmp_path)
         assert (told.returncode, f"{missing} is neither" in told.stderr) == (7, True)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    ended = edge(*run_arguments(tmp_path / "none", tmp_path), "--debug", folder=tmp_path)
+    ended = edge_here(*run_arguments(tmp_path / "none", tmp_path), "--debug", folder=tmp_path)
     assert "Traceback" in ended.stderr
     assert ended.returncode == 7
 
 
 def test_a_state_folder_without_a_checkpoint_cannot_predict(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
-    ended = edge("predict", "--bundle", bundle, "--state", tmp_path, "a.png", folder=tmp_path)
+    ended = edge_here("predict", "--bundle", bundle, "--state", tmp_path, "a.png", folder=tmp_path)
     assert (ended.returncode, "no checkpoint" in ended.stderr) == (3, True)
 
 

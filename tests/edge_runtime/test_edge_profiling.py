@@ -307,6 +307,7 @@ class SlowForward:
     edge_step = 0
     learning_rate = 0.1
     fixed_batch_size = None
+    open_slots = frozenset(range(4))
 
     def can_train(self, samples: int) -> bool:
         return samples > 0
@@ -325,8 +326,10 @@ class SlowForward:
     def step(self, *_inputs: Any, **_more: Any) -> StepResult:
         raise AssertionError
 
-    def save(self, *_inputs: Any, **_more: Any) -> None:
+    def never(self, *_inputs: Any, **_more: Any) -> Any:
         raise AssertionError
+
+    save = exit_rows = open_slot = close_slot = adjust = never
 
 
 _RESULT = StepResult(0.0, np.zeros((4, 4, 4, 4), np.float32), np.zeros((4, 4), np.float32))

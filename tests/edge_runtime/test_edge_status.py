@@ -19,7 +19,14 @@ from hiertk_edge.commands.status import status
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_edge.state import StateFolder
-from hiertk_edge.status_file import NAME, StatusFile, read_status, status_path, uptime_s
+from hiertk_edge.status_file import (
+    MAX_CLASSES,
+    NAME,
+    StatusFile,
+    read_status,
+    status_path,
+    uptime_s,
+)
 from hiertk_protocol import errors
 from numpy_learner import NumpyLearner
 from typer.testing import CliRunner
@@ -37,7 +44,21 @@ TOLD: dict[str, Any] = {
     "wire_bytes": 5_000_000,
     "budget_bytes": 20_000_000,
     "budget_left_bytes": 15_000_000,
-    "class_counts": {"red": 40, "green": 3},
+    "cloud_step": 77,
+    "final_exit_held_out_accuracy": 0.875,
+    "class_map_version": 3,
+    "class_maps_ignored": 2,
+    "classes": [
+        {
+            "name": "red",
+            "slot": 0,
+            "seen": 90,
+            "kept": 40,
+            "held_out": 8,
+            "early_exit_accuracy": 0.75,
+        },
+        {"name": "kite", "slot": 7, "seen": 3, "kept": 3, "is_provisional": True},
+    ],
     "temperature_c": 61.0,
     "checkpoint_step": 100,
     "problems": ["the broker cannot be reached: Connection refused"],
@@ -101,13 +122,35 @@ def test_a_device_that_runs_tells_how_it_is(tmp_path: Path) -> None:
     assert found["age_s"] < 60
     assert found["status"]["edge_step"] == 120
     assert found["status"]["early_exit_held_out_accuracy"] is None
+    assert found["status"]["classes"][0]["early_exit_accuracy"] == 0.75
+    assert found["status"]["classes"][1]["early_exit_accuracy"] is None
     table = show("--state", tmp_path)
     for wanted in (
         "pi-1: training", "loss 0.250, accuracy 90.0 %, held out -", "7 messages, 3.0 MB",
-        "5.0 MB in 24 hours, 15.0 MB left", "step 100, 5 minutes old", "61 C", "red", "40",
-        "Connection refused",
+        "5.0 MB in 24 hours, 15.0 MB left", "step 100, 5 minutes old", "61 C", "75.0 %",
+        "Connection refused", "kite (provisional)", "2, class map 3 (2 ignored), 1 provisional",
+        "77", "held out 87.5 %",
     ):  # fmt: skip
         assert wanted in table
+
+
+def test_of_many_classes_it_shows_the_provisional_and_the_least_known(tmp_path: Path) -> None:
+    known = [{"name": f"c{n}", "slot": n, "early_exit_accuracy": n / 40} for n in range(40)]
+    provisional = {"name": "kite", "slot": 63, "is_provisional": True}
+    StatusFile(tmp_path / NAME).write({"classes": [*known, provisional]})
+    table = show("--state", tmp_path)
+    assert "kite (provisional)" in table
+    assert " c0 " in table
+    assert " c39 " not in table
+    assert "21 more" in table
+    assert len(asked(tmp_path)["status"]["classes"]) == 41
+
+
+def test_as_many_classes_as_are_told_fit_the_file(tmp_path: Path) -> None:
+    longest = {"name": "\N{FOUR LEAF CLOVER}" * 200, "slot": 4095, "is_provisional": True}
+    told = longest | {"seen": 1 << 40, "kept": 1 << 20, "early_exit_accuracy": 1 / 3}
+    StatusFile(tmp_path / NAME).write({"classes": [told] * MAX_CLASSES})
+    assert len(asked(tmp_path)["status"]["classes"]) == MAX_CLASSES
 
 
 def test_one_that_has_ended_is_not_running_whatever_its_file_says(tmp_path: Path) -> None:

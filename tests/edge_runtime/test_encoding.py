@@ -1,15 +1,18 @@
 import math
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
 from edge_parts import DEVICE, make_manifest
+from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.encoding import BatchEncoder, split
 from hiertk_edge.learner import StepResult
 from hiertk_protocol.codec import dequantize, quantize
 from hiertk_protocol.errors import ConfigError, ProtocolError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
-from hiertk_protocol.messages import FeatureContract
+from hiertk_protocol.host.problems import Problems
+from hiertk_protocol.messages import NEW_CLASS, FeatureContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,3 +129,29 @@ def test_what_is_no_message_is_not_split() -> None:
     for damaged in (b"\xff\xff", whole.SerializeToString()):
         with pytest.raises(ProtocolError, match="a message in the spool"):
             split(damaged, 1000)
+
+
+def test_new_classes_go_by_name_in_every_part(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    classes = DeviceClasses(tmp_path / "classes.json", manifest, Problems(lambda *_: None))
+    slot = classes.name_new("cup")
+    features = np.random.default_rng(0).normal(size=(40, 4, 4, 4)).astype(np.float32)
+    logits = np.eye(4, dtype=np.float32)[np.arange(40) % 4]
+    labels = np.array([0, slot] * 20)
+    messages = BatchEncoder(manifest, DEVICE, classes).encode(
+        StepResult(1.0, features, logits),
+        labels,
+        edge_step=0,
+        purpose=FeatureBatch.TRAIN,
+        max_bytes=900,
+    )
+    assert len(messages) > 1
+    for message in [*messages, *split(messages[0].SerializeToString(), 500)]:
+        message.seq = 1
+        FeatureContract(manifest).validate(message)
+        assert list(message.new_classes) == ["cup"]
+        assert message.class_map_version == 1
+    found = [label for message in messages for label in message.labels]
+    assert found == [0, NEW_CLASS] * 20
+    said = [label for message in messages for label in message.early_exit]
+    assert said == [0, 1, 2, NEW_CLASS] * 10

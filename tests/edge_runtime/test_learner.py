@@ -8,46 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hiertk.data import load
 from hiertk.export.optimizer import torch_optimizer
 from hiertk.export.parity import InspectableLearner
-from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.golden import GoldenSteps, verify_golden
-from hiertk_edge.learner import Float32Array, SlotArray
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ParityError
+from learner_parts import batches, equal, open_inspectable, reference_of
 from safetensors.numpy import load_file, save_file
 from torch.nn.functional import cross_entropy
-
-
-def batches(
-    bundle: Bundle, count: int, size: int | None = None
-) -> list[tuple[Float32Array, SlotArray]]:
-    size = size or min(16, bundle.manifest.engine.batch_size)
-    images, labels = load("fashion-mnist-mini", "train").tensors(
-        range(count * size), bundle.manifest.input
-    )
-    return [
-        (images[start : start + size].numpy(), labels[start : start + size].numpy())
-        for start in range(0, count * size, size)
-    ]
-
-
-def reference_of(bundle: Bundle) -> EdgeModel:
-    """Build the network that the bundle was exported from."""
-    manifest = bundle.manifest
-    network = NetworkSpec(
-        manifest.model.name, manifest.classes.capacity, manifest.input.size, manifest.model.stem
-    )
-    torch.manual_seed(0)
-    return both_sides(open_network(network), CutSpec(network, manifest.model.split)).edge
-
-
-def open_inspectable(bundle: Bundle, learning_rate: float | None = None) -> InspectableLearner:
-    learner = open_learner(bundle, learning_rate=learning_rate)
-    assert isinstance(learner, InspectableLearner)
-    return learner
 
 
 def test_twenty_steps_follow_pytorch(learner_bundle: Bundle) -> None:
@@ -122,8 +91,7 @@ def test_a_resumed_learner_is_bit_equal(learner_bundle: Bundle, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
     assert isinstance(learner, InspectableLearner)
     assert isinstance(resumed, InspectableLearner)
-    after = resumed.parameters()
-    assert all(np.array_equal(value, after[name]) for name, value in learner.parameters().items())
+    assert equal(learner.parameters(), resumed.parameters())
 
 
 @pytest.mark.parametrize("label", [-1, 10, 15, 16])
@@ -135,8 +103,7 @@ def test_a_label_without_an_open_slot_is_refused(learner_bundle: Bundle, label: 
     with pytest.raises(ConfigError, match=rf"label {label} has no class"):
         learner.step(images, labels)
     assert learner.edge_step == 0
-    after = learner.parameters()
-    assert all(np.array_equal(value, after[name]) for name, value in before.items())
+    assert equal(before, learner.parameters())
 
 
 def test_inputs_of_another_shape_or_type_are_refused(learner_bundle: Bundle) -> None:

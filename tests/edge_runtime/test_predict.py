@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_parts import CLASSES, make_manifest, write_images
+from hiertk_edge.classes import ClassInSlot
 from hiertk_edge.images import preprocess, read_image
 from hiertk_edge.predict import predict
 from hiertk_edge.prediction.calibration import Calibration
@@ -42,6 +43,19 @@ def test_top_bounds_the_classes(tmp_path: Path, learner: NumpyLearner) -> None:
     folder = write_images(tmp_path / "data", 1)
     images = [folder / "red/000.jpg", folder / "blue/000.jpg"]
     assert [len(p.classes) for p in predict(learner, MANIFEST, images, top=2)] == [2, 2]
+
+
+def test_a_class_that_the_device_learned_has_its_name(
+    tmp_path: Path, learner: NumpyLearner
+) -> None:
+    folder = write_images(tmp_path / "data", 1)
+    learner.open_slot(3)
+    learner.close_slot(1)
+    known = {0: ClassInSlot("red", 1), 2: ClassInSlot("azure", 4), 3: ClassInSlot("teapot", 0)}
+    (prediction,) = predict(learner, MANIFEST, [folder / "red/000.jpg"], top=10, known=known)
+    assert prediction.classes[0][0] == "teapot"
+    assert {name for name, _ in prediction.classes} == {"red", "azure", "teapot"}
+    assert sum(probability for _, probability in prediction.classes) == pytest.approx(1)
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path, learner: NumpyLearner) -> None:

@@ -14,6 +14,7 @@ from hiertk_edge.engines.torch_program import TorchProgram, open_program
 from hiertk_edge.learner import Float32Array, SlotArray
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, StorageError
+from learner_parts import equal
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
@@ -67,12 +68,6 @@ def fixed(bundle: Bundle) -> ProgramLearner:
 
 def free(bundle: Bundle) -> ProgramLearner:
     return ProgramLearner(bundle, open_program(bundle, threads=1))
-
-
-def equal(one: dict[str, Float32Array], other: dict[str, Float32Array]) -> bool:
-    return one.keys() == other.keys() and all(
-        np.array_equal(value, other[name]) for name, value in one.items()
-    )
 
 
 @pytest.mark.parametrize("size", [1, 5, SIZE])

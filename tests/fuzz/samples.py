@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from hiertk.planner.shipped import Role, shipped_profile
+from hiertk_cloud.classes.devices import KnownDevice
+from hiertk_cloud.classes.registry import ClassRegistry
 from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import DurableLog
 from hiertk_cloud.training.checkpoint import save_checkpoint
@@ -20,12 +22,16 @@ from hiertk_edge.engines.program_checkpoint import Training, write_checkpoint
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_protocol.hiertk_pb2 import (
     Ack,
+    ClassMap,
+    ClassReply,
+    ClassRequest,
     DeviceStatus,
     ModelStatus,
     PredictReply,
     PredictRequest,
     Refusal,
 )
+from hiertk_protocol.messages import NEW_CLASS
 from hiertk_protocol.profile_file import read_cloud_profile, read_edge_profile, write_profile
 from protocol_samples import FILES, make_batch, make_manifest, write_bundle
 from torch import nn
@@ -38,6 +44,10 @@ FEATURES = make_batch(MANIFEST)
 ACK = Ack(epoch=9, through=4, beyond=[6, 8], refused=[Refusal(seq=3, reason="no")])
 DEVICE_STATUS = DeviceStatus(state=DeviceStatus.TRAINING, edge_step=7, step_ms=1.5, sent_bytes=99)
 MODEL_STATUS = ModelStatus(state=ModelStatus.ONLINE, incarnation=5, max_message_bytes=1 << 17)
+CLASSES = ClassMap(version=3)
+CLASSES.slots.add(slot=1, name="shirt", since=1).aliases.add(name="top", slot=2, since=2)
+CLASS_REQUEST = ClassRequest(bundle_id=FEATURES.bundle_id, name="ankle boot")
+CLASS_REPLY = ClassReply(slot=2, version=3)
 PREDICT_REQUEST = PredictRequest(
     bundle_id=FEATURES.bundle_id, shape=FEATURES.shape, features=FEATURES.features
 )
@@ -88,7 +98,7 @@ def edge_training() -> Training:
 def edge_checkpoint(folder: Path) -> bytes:
     """Return a checkpoint of a step program."""
     path = folder / "sample.checkpoint"
-    write_checkpoint(path, edge_training(), MANIFEST.bundle_id)
+    write_checkpoint(path, edge_training(), MANIFEST.bundle_id, "0 1 2")
     return path.read_bytes()
 
 
@@ -112,6 +122,27 @@ def log(folder: Path) -> bytes:
     with closing(DurableLog(path, MANIFEST.bundle_id)) as opened:
         opened.append([judge.judge(DEVICE, one.SerializeToString()) for one in messages])
         opened.give_turns()
+    return _in_one_file(path)
+
+
+def new_classes() -> bytes:
+    """Return a feature batch that names a class."""
+    message = make_batch(MANIFEST, samples=2)
+    message.labels[1] = NEW_CLASS
+    message.new_classes.append("boot")
+    payload: bytes = message.SerializeToString()
+    return payload
+
+
+def classes(folder: Path) -> bytes:
+    """Return a registry with a change of each kind and a device, as one file."""
+    path = folder / "sample-classes.sqlite"
+    with closing(ClassRegistry.open(path, MANIFEST)) as opened:
+        for name in ("boot", "bag", "hat"):
+            opened.request(name, DEVICE)
+        opened.merge("boot", "bag")
+        opened.retire("hat")
+        opened.note([KnownDevice(DEVICE, 3, 1)])
     return _in_one_file(path)
 
 

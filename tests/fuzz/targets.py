@@ -15,6 +15,8 @@ from fuzz import samples
 from fuzz.file_mutations import mutate_json, mutate_safetensors, mutate_tables, mutate_zip
 from fuzz.mutations import Mutation, mutate_bytes, mutate_fields
 from fuzz.tampering import LOG_STATEMENTS, SPOOL_STATEMENTS
+from hiertk_cloud.classes.devices import KnownDevice
+from hiertk_cloud.classes.registry import ClassRegistry
 from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import Accepted, DamagedEntryError, DurableLog, LogReader
 from hiertk_cloud.training.checkpoint import load_checkpoint
@@ -23,9 +25,10 @@ from hiertk_edge.engines.pt2_file import read_graph
 from hiertk_edge.spool import Spool
 from hiertk_protocol.bundle import open_bundle
 from hiertk_protocol.class_map import parse_class_map
+from hiertk_protocol.class_requests import ClassContract
 from hiertk_protocol.codec import decode, dequantize
 from hiertk_protocol.errors import ProtocolError
-from hiertk_protocol.hiertk_pb2 import ClassMap, QuantizedFeatures
+from hiertk_protocol.hiertk_pb2 import QuantizedFeatures
 from hiertk_protocol.manifest import parse_manifest
 from hiertk_protocol.messages import (
     FeatureContract,
@@ -41,6 +44,22 @@ from cloud_service import cloud_parts
 
 CORPUS = Path(__file__).parent / "corpus"
 _MOST_MESSAGES = 50
+_CLASS_STATEMENTS = (
+    "UPDATE changes SET slot = slot + 1 WHERE version = 3",
+    "UPDATE changes SET slot = -9223372036854775808",
+    "UPDATE changes SET version = version + 1",
+    "UPDATE changes SET kind = NULL",
+    "UPDATE changes SET name = zeroblob(100000)",
+    "UPDATE changes SET into_slot = 'x'",
+    "DELETE FROM changes WHERE version = 2",
+    "DROP TABLE changes",
+    "UPDATE devices SET version = 9223372036854775807, seen = -1",
+    "UPDATE devices SET device = char(10)",
+    "UPDATE owner SET bundle_id = zeroblob(32)",
+    "DELETE FROM exported",
+    "UPDATE exported SET classes = '[['",
+    "PRAGMA user_version = 7",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,14 @@ class Target:
 def make_targets(folder: Path) -> dict[str, Target]:
     """Return all targets by name; they write their files below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = [*_messages(), *_predictions(), *_texts(folder), *_files(folder), *_databases(folder)]
+    found = [
+        *_messages(),
+        *_classes(folder),
+        *_predictions(),
+        *_texts(folder),
+        *_files(folder),
+        *_databases(folder),
+    ]
     return {target.name: target for target in found}
 
 
@@ -87,20 +113,11 @@ def _messages() -> list[Target]:
             raise ProtocolError("no message") from error
         assert decode(parsed, shape).values.shape == shape
 
-    def class_map(data: bytes) -> None:
-        found = parse_class_map(data, samples.MANIFEST.classes.capacity)
-        again = parse_class_map(
-            found.to_message().SerializeToString(), samples.MANIFEST.classes.capacity
-        )
-        assert again == found
-
     encoded = samples.FEATURES.features.SerializeToString()
-    classes = ClassMap(version=1)
-    classes.slots.add(slot=1, name="shirt", since=1)
     fields = mutate_fields
     return [
         Target("features", features, (message,), fields, 260),
-        Target("ingest", ingest, (message,), fields, 180),
+        Target("ingest", ingest, (message, samples.new_classes()), fields, 180),
         Target("codec", codec, (encoded,), fields, 180),
         Target("ack", parse_ack, (samples.ACK.SerializeToString(),), fields, 80),
         Target(
@@ -117,7 +134,45 @@ def _messages() -> list[Target]:
             fields,
             50,
         ),
-        Target("class-map", class_map, (classes.SerializeToString(),), fields, 20),
+    ]
+
+
+def _classes(folder: Path) -> list[Target]:
+    contract, capacity = ClassContract(samples.MANIFEST), samples.MANIFEST.classes.capacity
+    path, scratch = folder / "classes.sqlite", folder / "scratch-classes.sqlite"
+
+    def class_map(data: bytes) -> None:
+        found = parse_class_map(data, capacity)
+        assert parse_class_map(found.to_message().SerializeToString(), capacity) == found
+
+    def class_request(data: bytes) -> None:
+        name = contract.read_request(data)
+        assert contract.read_request(contract.request(name)) == name
+
+    def class_reply(data: bytes) -> None:
+        try:
+            found = contract.read_reply(data)
+        except CloudRefusedError as error:
+            assert str(error).isprintable()  # noqa: PT017  (a device shows it to its user)
+            raise
+        assert contract.read_reply(contract.reply(found)) == found
+
+    def classes(data: bytes) -> None:
+        _write_alone(path, data)
+        with closing(ClassRegistry.open(path, samples.MANIFEST)) as opened:
+            opened.request("one more", samples.DEVICE)
+            opened.note([KnownDevice(samples.DEVICE, opened.history.newest.version, 1)])
+            parse_class_map(opened.history.newest.to_message().SerializeToString(), capacity)
+
+    fields = mutate_fields
+    tables = mutate_tables(_CLASS_STATEMENTS, scratch)
+    return [
+        Target("class-map", class_map, (samples.CLASSES.SerializeToString(),), fields, 20),
+        Target(
+            "class-request", class_request, (samples.CLASS_REQUEST.SerializeToString(),), fields, 20
+        ),
+        Target("class-reply", class_reply, (samples.CLASS_REPLY.SerializeToString(),), fields, 20),
+        Target("classes", classes, (samples.classes(folder),), tables, 2),
     ]
 
 
@@ -126,7 +181,7 @@ def _predictions() -> list[Target]:
     request, reply = samples.PREDICT_REQUEST, samples.PREDICT_REPLY
 
     def predict_request(data: bytes) -> None:
-        asked = prediction.read_request(data)
+        asked = prediction.read_request(data).features
         assert np.isfinite(dequantize(asked)).all()
         prediction.read_request(prediction.request(asked))
 

@@ -51,7 +51,7 @@ def change(**fields: object) -> Callable[[PredictRequest], None]:
 
 @pytest.mark.parametrize("samples", [1, MAX_PREDICT_SAMPLES])
 def test_a_request_comes_back_as_the_features_it_was_made_of(samples: int) -> None:
-    asked = CONTRACT.read_request(features(samples))
+    asked = CONTRACT.read_request(features(samples)).features
     assert (asked.bits, asked.values.shape) == (4, (samples, *MANIFEST.features.shape))
 
 

@@ -1,13 +1,14 @@
 """What the tests of the whole system share: a bundle, images, and a deployment to start."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from bundles import export_fashion, exported_once
 from hiertk.brokers import Broker
 from hiertk.data import load, write_image_folder
 from hiertk.demo.processes import Children
-from hiertk.export import ExportSettings, export_bundle
 from hiertk_protocol.bundle import Bundle
 from system.system_parts import DEVICES, IMAGES, Deployment
 
@@ -15,14 +16,8 @@ from system.system_parts import DEVICES, IMAGES, Deployment
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """ResNet-18 cut where a step takes device and cloud about the same time, some 50 ms."""
-    settings = ExportSettings(
-        model="resnet18",
-        split=6,
-        target="linux",
-        classes=load("fashion-mnist-mini", "train").classes,
-        out=tmp_path_factory.mktemp("system") / "bundle",
-    )
-    return export_bundle(settings).bundle
+    export = partial(export_fashion, model="resnet18", split=6)
+    return exported_once(tmp_path_factory, "resnet18-in-balance", export)
 
 
 @pytest.fixture(scope="session")

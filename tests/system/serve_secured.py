@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 from edge_parts import make_manifest
+from hiertk_cloud.opening import open_service
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import open_service
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_protocol import console
 from hiertk_protocol.credentials import Credentials

@@ -15,8 +15,9 @@ import paho.mqtt.client as paho
 import pytest
 import torch
 from edge_parts import make_manifest
+from hiertk_cloud.opening import open_service
 from hiertk_cloud.report import Reporter
-from hiertk_cloud.service import CloudService, open_service
+from hiertk_cloud.service import CloudService
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_edge.images import Pixels, normalize
 from hiertk_edge.prediction.predictor import CloudHelp, PredictionCounts, Predictor
@@ -139,7 +140,7 @@ def test_an_unsure_prediction_is_answered_by_the_final_exit_paused_or_not(
         answer = predictor.predict(pixels())
     finally:
         view.resume()
-    asked = CONTRACT.read_request(request())
+    asked = CONTRACT.read_request(request()).features
     (final,) = parties.service.between_steps(lambda learner: learner.probabilities([asked]))
     assert (answer.by, answer.why, answer.cloud_step) == (
         "final exit",

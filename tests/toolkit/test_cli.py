@@ -6,12 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import Ended, run_here
+from hiertk.cli import main
 from hiertk_protocol.bundle import Bundle
 
 
-def hiertk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def hiertk(*arguments: str, cwd: Path) -> Ended:
+    """Run the command line in this process, which has torch loaded already."""
+    return run_here(main, *arguments, folder=cwd)
+
+
+def as_process(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "hiertk", *arguments],
+        [sys.executable, *command],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -22,7 +29,7 @@ def hiertk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_export_works_exactly_as_typed(tmp_path: Path) -> None:
     typed = "export --model resnet18 --split 2 --target android"
-    done = hiertk(*typed.split(), cwd=tmp_path)
+    done = as_process("-m", "hiertk", *typed.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for chosen in ("10 in 16 slots", "3 x 32 x 32", "4 bits", "resnet18-split2-android"):
         assert chosen in done.stdout
@@ -49,9 +56,9 @@ def test_the_same_export_gives_the_same_bundle_anywhere(tmp_path: Path) -> None:
     """So devices and cloud may be given bundles that were made apart."""
     ids = []
     for name in ("one", "two"):
-        done = hiertk(
-            "export", "--model", "resnet18", "--split", "1", "--target", "linux", "--out", name,
-            "--json", cwd=tmp_path,
+        done = as_process(
+            "-m", "hiertk", "export", "--model", "resnet18", "--split", "1", "--target", "linux",
+            "--out", name, "--json", cwd=tmp_path,
         )  # fmt: skip
         ids.append(json.loads(done.stdout)["bundle_id"])
     assert ids[0] == ids[1]
@@ -110,10 +117,43 @@ def test_errors_are_one_line_with_a_documented_code(
     assert left == []
 
 
+def test_a_process_leaves_with_the_same_code_and_line(tmp_path: Path) -> None:
+    done = as_process("-m", "hiertk", "inspect", "nowhere", cwd=tmp_path)
+    here = hiertk("inspect", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (7, here.stdout, here.stderr)
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = hiertk("inspect", "nowhere", "--debug", cwd=tmp_path)
     assert done.returncode == 7
     assert "Traceback" in done.stderr
+
+
+def test_help_lists_and_slips_are_answered_without_loading_pytorch(tmp_path: Path) -> None:
+    """It takes some seconds."""
+    each = """
+import sys
+from hiertk.cli import main
+for typed in sys.argv[1:]:
+    sys.argv = ["hiertk", *typed.split()]
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    print(f"{typed}: {code}, loaded: {sorted({'torch', 'onnxruntime'} & {*sys.modules})}")
+"""
+    wanted = {
+        "export --help": 0,
+        "models": 0,
+        "export --model resnet18 --split 2": 2,
+        "inspect nowhere": 7,
+        "data nothing --out out": 3,
+        "data fashion-mnist-mini --out out --part valid": 3,
+    }
+    done = as_process("-c", each, *wanted, cwd=tmp_path)
+    lines = [line for line in done.stdout.splitlines() if "loaded:" in line]
+    assert lines == [f"{typed}: {code}, loaded: []" for typed, code in wanted.items()], done.stderr
 
 
 @pytest.mark.parametrize("command", ["", "export", "inspect", "verify", "data", "demo"])

@@ -1,6 +1,7 @@
 """Exports are whole, checked, and leave nothing behind when they fail."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,13 @@ def settings(out: Path, **changes: object) -> ExportSettings:
         "out": out,
     }  # fmt: skip
     return ExportSettings(**(fields | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def copy(resnet18_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A bundle to be changed."""
+    shutil.copytree(resnet18_bundle.folder, tmp_path / "copy")
+    return Bundle(tmp_path / "copy", resnet18_bundle.manifest)
 
 
 def test_a_bundle_has_all_its_files_and_opens(resnet18_bundle: Bundle) -> None:
@@ -194,28 +202,26 @@ def test_an_uplink_above_the_raw_image_is_warned_of(
     assert re.search(advice, notes[0]), notes
 
 
-def test_damage_is_found(tmp_path: Path) -> None:
-    bundle = export_bundle(settings(tmp_path / "b")).bundle
-    path = bundle.folder / "edge" / "training_model.onnx"
+def test_damage_is_found(copy: Bundle) -> None:
+    path = copy.folder / "edge" / "training_model.onnx"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(BundleError, match=r"training_model\.onnx: its checksum"):
-        open_bundle(bundle.folder)
+        open_bundle(copy.folder)
 
 
-def test_a_cloud_part_of_another_network_is_refused(tmp_path: Path) -> None:
-    bundle = export_bundle(settings(tmp_path / "b")).bundle
-    path = bundle.folder / "cloud" / "cloud.json"
+def test_a_cloud_part_of_another_network_is_refused(copy: Bundle) -> None:
+    path = copy.folder / "cloud" / "cloud.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split": 3}))
     with pytest.raises(BundleError, match="does not fit"):
-        load_cloud_partition(bundle)
+        load_cloud_partition(copy)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"network": "os:system"}))
     with pytest.raises(BundleError, match="start with --factory os:system if you trust it"):
-        load_cloud_partition(bundle)
+        load_cloud_partition(copy)
     path.write_text('{"network": "resnet18"}')
     with pytest.raises(BundleError, match="export the bundle again"):
-        load_cloud_partition(bundle)
+        load_cloud_partition(copy)
 
 
 def test_classes_are_a_number_names_or_a_file(tmp_path: Path) -> None:

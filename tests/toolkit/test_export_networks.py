@@ -1,14 +1,16 @@
 """Networks, policies and bottlenecks through the engine that trains on devices."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import run_here
+from hiertk.cli import main
 from hiertk.export import ExportSettings, export_bundle, export_cuts, parse_splits
+from hiertk.export.job import Exported
 from hiertk.models import load_cloud_partition
 from hiertk_edge.engines.backends import open_learner
 from hiertk_protocol.bundle import open_bundle
@@ -81,11 +83,17 @@ def test_it_exports_trains_as_pytorch_does_and_its_cloud_part_comes_back(
         assert cloud(torch.from_numpy(features)).shape == (4, 16)
 
 
-def test_statistics_stay_where_they_are_frozen(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A network whose statistics are frozen, without weights to start from."""
+    out = tmp_path_factory.mktemp("frozen") / "b"
+    return export_bundle(settings(out, normalization="frozen"))
+
+
+def test_statistics_stay_where_they_are_frozen(frozen: Exported) -> None:
     from hiertk_edge.engines.ort_learner import OrtLearner
 
-    bundle = export_bundle(settings(tmp_path / "b", normalization="frozen")).bundle
-    learner = OrtLearner(bundle)
+    learner = OrtLearner(frozen.bundle)
     before = learner.parameters()
     images = np.random.default_rng(0).normal(3, 2, (4, 3, 32, 32)).astype(np.float32)
     learner.step(images, np.array([0, 1, 2, 0]))
@@ -95,24 +103,22 @@ def test_statistics_stay_where_they_are_frozen(tmp_path: Path) -> None:
     assert not [name for name in moved if "running" in name]
 
 
-def test_frozen_statistics_without_weights_are_warned_of(tmp_path: Path) -> None:
-    notes = export_bundle(settings(tmp_path / "b", normalization="frozen")).notes
-    assert any("start from --weights" in note for note in notes)
+def test_frozen_statistics_without_weights_are_warned_of(frozen: Exported) -> None:
+    assert any("start from --weights" in note for note in frozen.notes)
 
 
-def test_a_network_of_the_users_own_is_exported_and_served_only_if_trusted(tmp_path: Path) -> None:
+def test_a_network_of_the_users_own_is_exported_and_served_only_if_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own_network.py").write_text(OWN_NETWORK)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "hiertk", "export", "--model", "own_network:small"),
-            *("--split", "2", "--target", "linux", "--input-size", "16", "--json"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the command puts the current folder first
+    done = run_here(
+        main,
+        *("export", "--model", "own_network:small", "--split", "2", "--target", "linux"),
+        *("--input-size", "16", "--json"),
+        folder=tmp_path,
     )
+    del sys.modules["own_network"]  # so that nothing below has it by chance
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["folder"] == "own_network-small-split2-linux"

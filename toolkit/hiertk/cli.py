@@ -7,11 +7,13 @@ from hiertk.commands.bundles import inspect, verify
 from hiertk.commands.data import data
 from hiertk.commands.demo import demo
 from hiertk.commands.export import export
+from hiertk.commands.grow import grow
 from hiertk.commands.models import models
 from hiertk.commands.plan import plan
 from hiertk.commands.profile import profile
 from hiertk.commands.signing import key, sign
 from hiertk.commands.simulate import simulate
+from hiertk.commands.study import study
 
 app = typer.Typer(
     name="hiertk",
@@ -26,10 +28,11 @@ app = typer.Typer(
 )
 
 for command in (
-    *(models, profile, plan, export, inspect, verify),
+    *(models, profile, plan, export, grow, inspect, verify),
     *(key, sign, data, demo, simulate),
 ):
     app.command()(command)
+app.add_typer(study)
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
 """Networks and their separation points for people, as tables, and for programs, as JSON."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from hiertk.models.costs import NetworkCosts, PointCosts
+if TYPE_CHECKING:
+    from hiertk.models.costs import NetworkCosts, PointCosts
 
 _BITS = (8, 4)
 
@@ -20,7 +21,7 @@ def print_networks(names: Iterable[str]) -> None:
     print("The separation points of one: hiertk models NAME")
 
 
-def print_costs(costs: NetworkCosts) -> None:
+def print_costs(costs: "NetworkCosts") -> None:
     """Print a network's separation points and what each costs."""
     spec = costs.spec
     title = (
@@ -41,7 +42,7 @@ def print_costs(costs: NetworkCosts) -> None:
     Console().print(sent, work, sep="\n")
 
 
-def costs_as_json(costs: NetworkCosts) -> dict[str, Any]:
+def costs_as_json(costs: "NetworkCosts") -> dict[str, Any]:
     """Return the same as print_costs shows, with every number whole."""
     spec = costs.spec
     return {
@@ -81,7 +82,7 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def _sent(one: PointCosts, raw_bytes: int) -> list[str]:
+def _sent(one: "PointCosts", raw_bytes: int) -> list[str]:
     sizes = [one.sent_bytes(bits) for bits in _BITS]
     return [
         str(one.point.number),
@@ -91,7 +92,7 @@ def _sent(one: PointCosts, raw_bytes: int) -> list[str]:
     ]
 
 
-def _work(one: PointCosts) -> list[str]:
+def _work(one: "PointCosts") -> list[str]:
     numbers = (
         one.edge_parameters,
         one.cloud_parameters,

@@ -9,12 +9,13 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from hiertk_protocol.errors import HiertkError
 
+from hiertk_cloud.api.class_routes import class_routes
 from hiertk_cloud.api.events import Broadcaster
 from hiertk_cloud.api.guard import Guard
 from hiertk_cloud.api.history import History
 from hiertk_cloud.api.routes import (
     control_routes,
-    evaluation_routes,
+    curve_routes,
     event_routes,
     health_routes,
     view_routes,
@@ -43,9 +44,10 @@ def make_app(
         redoc_url=None,
     )
     for router in (
-        health_routes(view),
+        health_routes(view, history),
         view_routes(view),
-        evaluation_routes(view, history),
+        class_routes(view, history),
+        curve_routes(history),
         control_routes(view),
         event_routes(broadcaster),
         *routers,

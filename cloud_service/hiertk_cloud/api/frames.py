@@ -6,7 +6,9 @@ import zlib
 from hiertk_cloud.api.history import History
 from hiertk_cloud.api.rates import Counts, RateMeter
 from hiertk_cloud.api.records import Frame, mean_known, shown_devices, status_of
-from hiertk_cloud.views.view import ConfusionMatrix, ServiceView
+from hiertk_cloud.training.confusion import Evaluation
+from hiertk_cloud.views.class_state import ClassState
+from hiertk_cloud.views.view import ServiceView
 
 
 class FrameMaker:
@@ -38,7 +40,7 @@ class FrameMaker:
             device_count=count,
             devices=tuple(devices),
             history_row=self._history.newest_row,
-            confusion_version=_version_of(self._view.confusion()),
+            classes_version=_version_of(self._view.classes(), self._view.evaluation()),
         )
 
     def json(self) -> bytes:
@@ -46,5 +48,8 @@ class FrameMaker:
         return self.frame().model_dump_json().encode()
 
 
-def _version_of(confusion: ConfusionMatrix | None) -> int:
-    return 0 if confusion is None else zlib.crc32(confusion.tobytes()) or 1
+def _version_of(state: ClassState, evaluation: Evaluation | None) -> int:
+    number = 0 if evaluation is None else evaluation.number
+    devices = (len(state.confirmed), len(state.unconfirmed), state.waiting_slots)
+    requests = (state.requests_answered, state.requests_refused)
+    return zlib.crc32(repr((state.newest.version, number, *devices, *requests)).encode())

@@ -1,6 +1,6 @@
 """Prometheus metrics, read from the view at the moment of the scrape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,6 +13,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from hiertk_cloud.api.class_marks import ClassMark
+from hiertk_cloud.api.class_metrics import class_metrics
+from hiertk_cloud.api.class_records import ClassesView, classes_of
 from hiertk_cloud.api.records import StatusView, shown_devices, status_of
 from hiertk_cloud.views.view import CheckpointView, DeviceState, DeviceView, ServiceView
 
@@ -33,6 +36,7 @@ _COUNTERS = (
     _Field("trained_total", "batches_trained", "Training batches that led to a cloud step."),
     _Field("acks_total", "acks", "Acks sent."),
     _Field("stale_total", "batches_stale", "Batches left out: features too old."),
+    _Field("left_out_total", "samples_left_out", "Samples left out: their class has no slot."),
     _Field("skipped_total", "batches_skipped", "Batches without effect: not finite."),
     _Field("refused_total", "batches_refused", "Batches refused in an ack."),
     _Field("duplicates_total", "batches_duplicate", "Batches that came again."),
@@ -61,6 +65,7 @@ _DEVICE_COUNTERS = (
     _Field("stored_bytes", "device_stored_bytes", "Their bytes."),
     _Field("trained_total", "device_batches_trained", "Training batches that led to a cloud step."),
     _Field("stale_total", "device_batches_stale", "Batches left out: features too old."),
+    _Field("left_out_total", "device_samples_left_out", "Samples of a class without a slot."),
     _Field("skipped_total", "device_batches_skipped", "Batches without effect: not finite."),
     _Field("refused_total", "device_batches_refused", "Batches refused in an ack."),
     _Field("duplicates_total", "device_batches_duplicate", "Batches that came again."),
@@ -92,14 +97,16 @@ _DEVICE_GAUGES = (
     _Field("spool_batches", "device_spool_batches", "Batches in the device's spool."),
     _Field("spool_bytes", "device_spool_bytes", "Bytes in the device's spool."),
     _Field("is_suspect", "device_suspect", "1 if its loss stays far above its peers', else 0."),
+    _Field("class_map_version", "device_class_map_version", "Class map that it has put in place."),
 )
 
 
 class ServiceCollector(Collector):
     """All metrics of one service."""
 
-    def __init__(self, view: ServiceView) -> None:
+    def __init__(self, view: ServiceView, marks: Sequence[ClassMark]) -> None:
         self._view = view
+        self._marks = marks
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric that has a value now."""
@@ -111,9 +118,15 @@ class ServiceCollector(Collector):
         problems = f"{_PREFIX}problems"
         yield GaugeMetricFamily(problems, "Problems that /ready names.", len(health.problems))
         yield from _checkpoint(self._view.checkpoint())
+        yield from class_metrics(_PREFIX, self._classes())
         devices, count = shown_devices(self._view)
         yield GaugeMetricFamily(f"{_PREFIX}devices", "Devices that ever sent something.", count)
         yield from _of_devices(devices)
+
+    def _classes(self) -> ClassesView:
+        view = self._view
+        slots = view.deployment().class_slots
+        return classes_of(view.classes(), slots, view.evaluation(), self._marks)
 
     def _deployment(self) -> Metric:
         info = self._view.deployment()
@@ -129,10 +142,10 @@ class ServiceCollector(Collector):
         )
 
 
-def metrics_text(view: ServiceView) -> bytes:
-    """Return the text that Prometheus scrapes."""
+def metrics_text(view: ServiceView, marks: Sequence[ClassMark] = ()) -> bytes:
+    """Return the text that Prometheus scrapes. marks: what was kept of the classes until now."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(ServiceCollector(view))
+    registry.register(ServiceCollector(view, marks))
     return generate_latest(registry)
 
 
@@ -195,6 +208,11 @@ def _of_devices(devices: Iterable[DeviceView]) -> Iterator[Metric]:
             if value is not None:
                 gauge.add_metric([device.name], float(value))
         yield gauge
+    text = "Problems that the device tells of."
+    problems = GaugeMetricFamily(f"{_PREFIX}device_problems", text, labels=["device"])
+    for device in devices:
+        problems.add_metric([device.name], len(device.problems))
+    yield problems
     states = StateSetMetricFamily(
         f"{_PREFIX}device_state", "1 for the state that the device is in.", labels=["device"]
     )

@@ -10,8 +10,6 @@ from hiertk_cloud.api.rates import Rates
 from hiertk_cloud.views.status import Snapshot
 from hiertk_cloud.views.view import (
     CheckpointView,
-    ConfusionMatrix,
-    DeploymentView,
     DeviceView,
     HealthView,
     ServiceView,
@@ -25,7 +23,8 @@ class StatusView(BaseModel):
 
     Losses are mean cross entropies in nats, accuracies shares of 1, those of the final exit over
     the newest training batches, held-out ones the mean over devices. Totals count batches, except
-    dropped_total: messages that got no answer, and acks_total: acks since the service started.
+    dropped_total: messages that got no answer, acks_total: acks since the service started, and
+    left_out_total: samples whose class had no slot when their batch had its turn.
     acknowledged_total: stored or refused. ack_wait_ms: median wait of the newest messages.
     predictions_*_total: requests since the service started; prediction_wait_ms: their median wait.
     """
@@ -52,6 +51,7 @@ class StatusView(BaseModel):
     trained_total: int
     skipped_total: int
     stale_total: int
+    left_out_total: int
     refused_total: int
     duplicates_total: int
     dropped_total: int
@@ -70,46 +70,12 @@ class Readiness(BaseModel):
     reasons: tuple[str, ...] = ()
 
 
-class ClassView(BaseModel):
-    """One class, and how the final exit did on its held-out samples."""
-
-    model_config = ConfigDict(frozen=True)
-
-    slot: int
-    name: str
-    held_out_samples: int
-    held_out_accuracy: float | None
-
-
-class ClassesView(BaseModel):
-    """The classes of the deployment. class_slots: output units of both exits, used or free."""
-
-    model_config = ConfigDict(frozen=True)
-
-    class_slots: int
-    classes: tuple[ClassView, ...]
-
-
-class ConfusionView(BaseModel):
-    """The newest held-out evaluation of all devices; matrix is None until there is one.
-
-    matrix: a row per label, a column per prediction of the final exit, counts of samples.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    classes: tuple[str, ...]
-    matrix: list[list[int]] | None
-    samples: int
-    accuracy: float | None
-
-
 class Frame(BaseModel):
     """One event of the stream: what a watcher sees of this second.
 
     devices: at most MAX_DEVICES_SHOWN of device_count. early_exit_loss, early_exit_accuracy: mean
-    over devices. history_row: the newest row of the curves. confusion_version: another number when
-    the confusion matrix is another.
+    over devices. history_row: the newest row of the curves. classes_version: another number when
+    the classes, or what was measured of them, are others.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,7 +88,7 @@ class Frame(BaseModel):
     device_count: int
     devices: tuple[DeviceView, ...]
     history_row: int
-    confusion_version: int
+    classes_version: int
 
 
 def finite(value: float) -> float | None:
@@ -160,6 +126,7 @@ def status_of(snapshot: Snapshot, health: HealthView) -> StatusView:
         trained_total=snapshot.progress.trained_total,
         skipped_total=snapshot.progress.skipped_total,
         stale_total=snapshot.progress.stale_total,
+        left_out_total=snapshot.progress.left_out_total,
         refused_total=snapshot.totals.refused,
         duplicates_total=snapshot.totals.duplicates,
         dropped_total=snapshot.dropped_total,
@@ -178,31 +145,6 @@ def readiness_of(health: HealthView) -> Readiness:
         "the state is being recovered" if health.is_connected else "no connection to the broker"
     )
     return Readiness(is_ready=False, reasons=health.problems or (unsaid,))
-
-
-def classes_of(deployment: DeploymentView, confusion: ConfusionMatrix | None) -> ClassesView:
-    """Return the classes, each with its row of the confusion matrix summed up."""
-    classes = []
-    for slot, name in enumerate(deployment.classes):
-        known = confusion is not None and slot < len(confusion)
-        samples = int(confusion[slot].sum()) if confusion is not None and known else 0
-        correct = int(confusion[slot, slot]) if confusion is not None and known else 0
-        accuracy = correct / samples if samples else None
-        classes.append(
-            ClassView(slot=slot, name=name, held_out_samples=samples, held_out_accuracy=accuracy)
-        )
-    return ClassesView(class_slots=deployment.class_slots, classes=tuple(classes))
-
-
-def confusion_of(deployment: DeploymentView, confusion: ConfusionMatrix | None) -> ConfusionView:
-    """Return the confusion matrix with its classes and accuracy."""
-    samples = 0 if confusion is None else int(confusion.sum())
-    return ConfusionView(
-        classes=deployment.classes,
-        matrix=None if confusion is None else confusion.tolist(),
-        samples=samples,
-        accuracy=None if confusion is None or not samples else confusion.trace() / samples,
-    )
 
 
 def shown_devices(view: ServiceView) -> tuple[list[DeviceView], int]:

@@ -12,12 +12,8 @@ from hiertk_cloud.api.events import Broadcaster, EventResponse
 from hiertk_cloud.api.history import Curves, History
 from hiertk_cloud.api.metrics import CONTENT_TYPE, metrics_text
 from hiertk_cloud.api.records import (
-    ClassesView,
-    ConfusionView,
     Readiness,
     StatusView,
-    classes_of,
-    confusion_of,
     readiness_of,
     status_of,
 )
@@ -30,7 +26,7 @@ from hiertk_cloud.views.view import (
 )
 
 
-def health_routes(view: ServiceView) -> APIRouter:
+def health_routes(view: ServiceView, history: History) -> APIRouter:
     """Return what a supervisor and Prometheus ask for."""
     router = APIRouter(tags=["health"])
 
@@ -49,7 +45,7 @@ def health_routes(view: ServiceView) -> APIRouter:
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Answer a scrape of Prometheus, in its text format."""
-        return Response(metrics_text(view), media_type=CONTENT_TYPE)
+        return Response(metrics_text(view, history.classes.marks()), media_type=CONTENT_TYPE)
 
     return router
 
@@ -89,19 +85,9 @@ def view_routes(view: ServiceView) -> APIRouter:
     return router
 
 
-def evaluation_routes(view: ServiceView, history: History) -> APIRouter:
-    """Return what shows how well both exits do."""
+def curve_routes(history: History) -> APIRouter:
+    """Return what shows how both exits came to be what they are."""
     router = APIRouter(prefix="/api", tags=["view"])
-
-    @router.get("/classes")
-    async def classes() -> ClassesView:
-        """Return the classes, each with its held-out accuracy."""
-        return classes_of(view.deployment(), view.confusion())
-
-    @router.get("/confusion")
-    async def confusion() -> ConfusionView:
-        """Return the newest held-out evaluation of all devices."""
-        return confusion_of(view.deployment(), view.confusion())
 
     @router.get("/history")
     async def curves(after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Curves:

@@ -30,6 +30,10 @@ class ClassHistory:
             )
         return self.versions[version - FIRST_VERSION]
 
+    def followed_by(self, newer: ClassMap) -> "ClassHistory":
+        """Return the history with one version more."""
+        return ClassHistory((*self.versions, newer))
+
     def translate(
         self, labels: SlotArray, names: Sequence[str], *, made: int, now: int
     ) -> SlotArray:

@@ -1,10 +1,10 @@
-// The four plots. The early exit's line is dashed, so that color is not the only sign.
+// The plots. The early exit's line is dashed, so that color is not the only sign.
 
 import * as format from "./format.js";
 
 const MOST_POINTS = 5_000;
 const MOST_SECONDS = 600;
-const DASH = [7, 4];
+export const DASH = [7, 4];
 const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((n) => n * 10 ** power)).flat();
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300];
 
@@ -35,14 +35,24 @@ const CHARTS = [
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-class Chart {
+export class Chart {
   constructor(settings) {
     this.settings = settings;
     this.place = document.getElementById(settings.id);
     this.legend = this.place.parentElement.querySelector(".legend");
-    this.values = settings.series.map((series) => this.legendEntry(series));
-    this.data = [[], ...settings.series.map(() => [])];
+    this.setSeries(settings.series);
     new ResizeObserver(() => this.fit()).observe(this.place);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.build());
+  }
+
+  /** Draw other series from now on; their columns come with the next `draw`. */
+  setSeries(series) {
+    this.settings = { ...this.settings, series };
+    this.legend.replaceChildren();
+    this.values = series.map((one) => this.legendEntry(one));
+    this.data = [[], ...series.map(() => [])];
+    this.plot?.destroy();
+    this.plot = undefined;
   }
 
   legendEntry({ label, color: name, dash }) {
@@ -67,9 +77,9 @@ class Chart {
   /** Draw columns: the x values, then one column per series. */
   draw(data) {
     this.data = data;
-    const isEmpty = data.slice(1).every((column) => column.every((value) => value === null));
+    const isEmpty = data.slice(1).every((column) => column.every((value) => (value ?? null) === null));
     if (isEmpty) {
-      this.place.dataset.empty = "nothing measured yet";
+      this.place.dataset.empty = this.settings.empty ?? "nothing measured yet";
     } else {
       delete this.place.dataset.empty;
     }
@@ -159,7 +169,7 @@ class Chart {
 }
 
 function newest(column) {
-  return column.findLast((value) => value !== null);
+  return column.findLast((value) => value !== null && value !== undefined);
 }
 
 function rangeOf(low, high, { share, floor }) {
@@ -174,9 +184,6 @@ export class Charts {
     this.charts = CHARTS.map((settings) => new Chart(settings));
     this.rates = { time: [], stored_batches: [], trained_batches: [] };
     this.forget();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      for (const chart of this.charts) chart.build();
-    });
   }
 
   forget() {

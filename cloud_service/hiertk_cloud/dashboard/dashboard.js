@@ -1,11 +1,13 @@
 // The page: every second's frame goes to its places, and what is larger is fetched when it changes.
 
 import { Charts } from "./charts.js";
+import { Classes } from "./classes.js";
+import { Confusion } from "./confusion.js";
 import * as format from "./format.js";
 import * as service from "./service.js";
-import { Devices, showConfusion } from "./tables.js";
+import { Devices } from "./tables.js";
 
-const CONFUSION_EVERY_MS = 3_000;
+const CLASSES_EVERY_MS = 3_000;
 
 const STATUS = {
   final_exit_held_out_accuracy: format.percent,
@@ -24,6 +26,7 @@ const STATUS = {
   refused_total: format.count,
   skipped_total: format.count,
   stale_total: format.count,
+  left_out_total: format.count,
   dropped_total: format.count,
 };
 
@@ -31,9 +34,11 @@ const element = (id) => document.getElementById(id);
 
 const charts = new Charts();
 const devices = new Devices();
+const classes = new Classes((path) => service.get(path));
+const confusion = new Confusion();
 let isFetchingCurves = false;
-let confusionVersion = null;
-let confusionDue = 0;
+let classesVersion = null;
+let classesDue = 0;
 let newestTime = null;
 let isPaused = false;
 
@@ -89,7 +94,6 @@ function showDeployment(deployment) {
   element("bundle").textContent = [
     `${deployment.model}, separation point ${deployment.split} of ${deployment.split_count}`,
     `${deployment.bits} bits`,
-    `${deployment.classes.length} of ${deployment.class_slots} class slots`,
     ...(isNamed ? [`bundle ${deployment.bundle_id.slice(0, 12)}`] : []),
   ].join(" · ");
 }
@@ -114,7 +118,7 @@ function showFrame(frame) {
   element("pause").hidden = false;
   if (frame.history_row < charts.row) charts.forget(); // the service has begun a new file
   if (frame.history_row !== charts.row) fetchCurves();
-  if (frame.confusion_version !== confusionVersion) fetchConfusion(frame.confusion_version);
+  if (frame.classes_version !== classesVersion) fetchClasses(frame.classes_version);
 }
 
 async function fetchCurves() {
@@ -130,14 +134,16 @@ async function fetchCurves() {
   }
 }
 
-async function fetchConfusion(version) {
-  if (performance.now() < confusionDue) return;
-  confusionDue = performance.now() + CONFUSION_EVERY_MS;
+async function fetchClasses(version) {
+  if (performance.now() < classesDue) return;
+  classesDue = performance.now() + CLASSES_EVERY_MS;
   try {
-    showConfusion(await service.get("api/confusion"));
-    confusionVersion = version;
+    const [found, matrices] = await Promise.all([service.get("api/classes"), service.get("api/confusion")]);
+    confusion.show(matrices);
+    await classes.show(found);
+    classesVersion = version;
   } catch {
-    confusionVersion = null; // the next frame asks again
+    classesVersion = null; // the next frame asks again
   }
 }
 
@@ -145,8 +151,8 @@ async function open() {
   showDeployment(await service.get("api/deployment"));
   charts.forget();
   charts.addCurves(0, await service.get("api/history"));
-  confusionVersion = null;
-  confusionDue = 0;
+  classesVersion = null;
+  classesDue = 0;
   element("token-form").hidden = true;
   element("content").hidden = false;
 }

@@ -37,3 +37,12 @@ export function ago(then, now) {
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
   return `${Math.floor(seconds / 86400)} d ago`;
 }
+
+/** A share as percentage points. */
+export const points = known((value) => `${(100 * value).toFixed(1)} pt`);
+
+/** The day and time of a time in seconds. */
+export function moment(time) {
+  const options = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+  return new Date(1000 * time).toLocaleString("en-GB", options);
+}

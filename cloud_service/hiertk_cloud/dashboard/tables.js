@@ -1,9 +1,6 @@
-// The table of devices, and the confusion matrix.
+// The table of devices.
 
 import * as format from "./format.js";
-
-const MOST_CLASSES = 24;
-const MOST_PAIRS = 20;
 
 const STATE_KINDS = {
   training: "good", draining: "good", waiting: "good", finished: "waiting", paused: "bad", offline: "bad",
@@ -26,6 +23,7 @@ const COLUMNS = [
     number: true,
     show: (one) => format.percent(one.final_exit_held_out_accuracy),
   },
+  { label: "Class map", number: true, show: (one) => format.count(one.class_map_version) },
   { label: "Left out", wide: true, show: leftOut },
   { label: "Seen", number: true, show: (one, now) => format.ago(one.last_seen, now) },
 ];
@@ -39,6 +37,7 @@ function leftOut(one) {
   const parts = [
     [one.refused_total, "refused"],
     [one.stale_total, "stale"],
+    [one.left_out_total, "samples without a class"],
     [one.skipped_total, "skipped"],
     [one.dropped_total, "unanswered"],
     [one.spool_dropped_total, "dropped by its spool"],
@@ -73,8 +72,7 @@ export class Devices {
       if (column.number) header.className = "number";
       row.append(header);
     }
-    this.body = table.createTBody();
-    this.body.setAttribute("role", "rowgroup");
+    this.table = table;
   }
 
   /** Show the devices of a frame, in their order. */
@@ -95,15 +93,17 @@ export class Devices {
     devices.forEach((device, place) => {
       const row = this.rows.get(device.name) ?? this.add(device.name);
       this.fill(row, device, now);
-      const there = this.body.children[place];
-      if (there !== row.node) this.body.insertBefore(row.node, there ?? null);
+      const there = this.table.tBodies[place];
+      if (there !== row.node) this.table.insertBefore(row.node, there ?? null);
     });
   }
 
   add(name) {
-    const node = document.createElement("tr");
-    node.setAttribute("role", "row");
+    const node = document.createElement("tbody");
+    node.setAttribute("role", "rowgroup");
     node.dataset.device = name;
+    const line = node.insertRow();
+    line.setAttribute("role", "row");
     const header = cell("th", "rowheader", name);
     header.scope = "row";
     const suspect = document.createElement("span");
@@ -119,96 +119,28 @@ export class Devices {
       const text = document.createElement("span");
       if (column.kind) text.className = "state";
       made.append(text);
-      node.append(made);
+      line.append(made);
       return text;
     });
-    node.prepend(header);
-    const row = { node, suspect, texts };
+    line.prepend(header);
+    const problems = cell("td", "cell", "");
+    problems.colSpan = COLUMNS.length + 1;
+    const below = node.insertRow();
+    below.setAttribute("role", "row");
+    below.className = "problems";
+    below.append(problems);
+    const row = { node, suspect, texts, problems, below };
     this.rows.set(name, row);
     return row;
   }
 
   fill(row, device, now) {
     row.suspect.hidden = !device.is_suspect;
+    row.below.hidden = device.problems.length === 0;
+    setText(row.problems, device.problems.join(" · "));
     COLUMNS.forEach((column, place) => {
       setText(row.texts[place], column.show(device, now));
       if (column.kind) row.texts[place].dataset.kind = column.kind(device);
     });
-  }
-}
-
-/** Draw the confusion matrix of /api/confusion; of many classes, the pairs confused most. */
-export function showConfusion({ classes, matrix, samples, accuracy }) {
-  const table = document.getElementById("confusion");
-  table.replaceChildren();
-  const note = document.getElementById("confusion-note");
-  if (matrix === null) {
-    note.textContent = "no held-out batch has come yet";
-    return;
-  }
-  const drawn = classes.length <= MOST_CLASSES;
-  note.textContent =
-    `final exit, newest held-out evaluation: ${format.count(samples)} samples, ` +
-    `${format.percent(accuracy)} right; ` +
-    (drawn ? "row: label, column: prediction, in percent of the row" : "the pairs confused most");
-  table.classList.toggle("pairs", !drawn);
-  if (drawn) drawMatrix(table, classes, matrix);
-  else drawPairs(table, classes, matrix);
-}
-
-function drawMatrix(table, classes, matrix) {
-  const head = table.createTHead().insertRow();
-  head.append(document.createElement("td"));
-  classes.forEach((name, slot) => {
-    const header = document.createElement("th");
-    header.scope = "col";
-    header.textContent = slot;
-    header.title = name;
-    header.setAttribute("aria-label", name);
-    head.append(header);
-  });
-  const body = table.createTBody();
-  classes.forEach((name, slot) => {
-    const row = body.insertRow();
-    const header = document.createElement("th");
-    header.scope = "row";
-    header.textContent = `${slot} ${name}`;
-    row.append(header);
-    const sum = matrix[slot].reduce((total, value) => total + value, 0);
-    classes.forEach((other, predicted) => {
-      row.append(matrixCell(matrix[slot][predicted], sum, `${name} as ${other}`, slot === predicted));
-    });
-  });
-}
-
-function matrixCell(samples, sum, what, isRight) {
-  const made = document.createElement("td");
-  const text = document.createElement("span");
-  const share = sum > 0 ? samples / sum : 0;
-  text.textContent = samples > 0 ? Math.round(100 * share) || "<1" : "";
-  text.style.setProperty("--share", `${Math.round(100 * share)}%`);
-  text.classList.toggle("right", isRight);
-  text.title = `${what}: ${format.count(samples)} of ${format.count(sum)}`;
-  made.dataset.samples = samples;
-  made.append(text);
-  return made;
-}
-
-function drawPairs(table, classes, matrix) {
-  const pairs = classes.flatMap((label, row) =>
-    classes.map((predicted, column) => [label, predicted, row === column ? 0 : matrix[row][column]]),
-  );
-  pairs.sort((one, other) => other[2] - one[2]);
-  const head = table.createTHead().insertRow();
-  for (const name of ["Label", "Predicted as", "Samples"]) {
-    const header = document.createElement("th");
-    header.scope = "col";
-    header.textContent = name;
-    head.append(header);
-  }
-  const body = table.createTBody();
-  for (const pair of pairs.slice(0, MOST_PAIRS).filter(([, , samples]) => samples > 0)) {
-    const row = body.insertRow();
-    for (const value of pair) row.insertCell().textContent = value;
   }
 }

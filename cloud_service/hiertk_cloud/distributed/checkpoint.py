@@ -24,7 +24,7 @@ def save_group_checkpoint(
     path: Path, bundle_id: bytes, learner: CloudLearner, progress: GroupProgress
 ) -> None:
     """Write a checkpoint atomically. Raises StorageError."""
-    write_state(path, bundle_id, learner, FORMAT, progress)
+    write_state(path, bundle_id, learner, progress, form=FORMAT)
 
 
 def load_group_checkpoint(

@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from hiertk_protocol.codec import dequantize
+from hiertk_protocol.codec import Float32Array
 from hiertk_protocol.manifest import Manifest
-from hiertk_protocol.messages import Batch
 from torch import Tensor, nn
 from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
 from hiertk_cloud.distributed.joining import Shadow
-from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped
+from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped, join
+from hiertk_cloud.training.samples import Labelled
 
 # torch 2.15 warns of the older name, and 2.14 does not know the newer one.
 _NAMES = signature(DistributedDataParallel).parameters
@@ -88,11 +88,20 @@ class RankLearner(CloudLearner):
         with Join([self._shadow]):
             yield
 
-    def learn(self, new: Batch, replayed: Sequence[Batch] = ()) -> Learned | Skipped:
+    def learn(
+        self,
+        new: Labelled,
+        replayed: Sequence[Labelled] = (),
+        *,
+        adjustment: Float32Array | None = None,
+        imprint: bool = True,  # noqa: ARG002
+    ) -> Learned | Skipped:
         """Do one optimizer step on these batches and those of the other ranks.
 
-        Where one rank's batches are not finite, the others step without them.
+        Where one rank's batches are not finite, the others step without them. The classes are those
+        of the export: no label may be of another, there is nothing to imprint, and no `adjustment`.
         """
+        assert adjustment is None
         Join.notify_join_context(self._shadow).wait()
         outcome = self._step_together(_share_of(new, replayed))
         assert outcome is not None
@@ -141,7 +150,7 @@ class RankLearner(CloudLearner):
         fault = ""
         if share is not None:
             try:
-                logits = self._parallel(share.features) + self._class_bias
+                logits = self._parallel(share.features) + self.slots.bias
             except ValueError as error:  # batch normalization of one single value per channel
                 fault, share = str(error).splitlines()[0], None
         if share is None:
@@ -199,11 +208,6 @@ def _sum_of(number: float) -> float:
     return total.item()
 
 
-def _share_of(new: Batch, replayed: Sequence[Batch]) -> _Share:
-    batches = (new, *replayed)
-    return _Share(
-        # Cloned into memory that torch aligns, as in one process.
-        features=torch.cat([torch.from_numpy(dequantize(one.features)).clone() for one in batches]),
-        labels=torch.cat([torch.from_numpy(one.labels) for one in batches]),
-        new=len(new.labels),
-    )
+def _share_of(new: Labelled, replayed: Sequence[Labelled]) -> _Share:
+    features, labels = join((new, *replayed))
+    return _Share(features, labels, new=len(new.labels))

@@ -20,7 +20,7 @@ from hiertk_cloud.report import Reporter
 from hiertk_cloud.settings import ServiceSettings
 from hiertk_cloud.training.batches import BatchSource
 from hiertk_cloud.training.progress import Progress
-from hiertk_cloud.training.trainer import Trainer
+from hiertk_cloud.training.trainer import Trainer, TrainerSettings
 
 _SEEDS = 1 << 23  # the trainer makes one for each turn, and torch takes no larger ones
 
@@ -69,7 +69,7 @@ def open_parts(
         trainer = Trainer(
             learner,
             BatchSource(reader, manifest),
-            replace(settings.trainer, seed=_seed_of(group, settings.trainer.seed)),
+            _settings_of(group, settings.trainer),
             checkpoint=folder.path / "no-checkpoint",  # the group's is read and written elsewhere
             bundle_id=bundle_id,
             start=progress,
@@ -91,9 +91,14 @@ def open_parts(
             yield RankParts(log, rounds, Room.of(folder.path, settings))
 
 
-def _seed_of(group: Group, seed: int) -> int:
-    """Return a seed of this rank's own: no two draw the same replay and dropout."""
-    return (seed * group.size + group.rank) % _SEEDS
+def _settings_of(group: Group, settings: TrainerSettings) -> TrainerSettings:
+    """Return a rank's settings, with a seed of its own: no two draw the same replay and dropout.
+
+    It replays whole batches, and leaves the loss as it is: samples that were drawn and counts would
+    be a rank's own, and the group's checkpoint has none of them.
+    """
+    seed = (settings.seed * group.size + group.rank) % _SEEDS
+    return replace(settings, seed=seed, replay_balance="none", logit_adjustment=0.0)
 
 
 def _check_log(reader: LogReader, progress: Progress, folder: RankFolder) -> None:

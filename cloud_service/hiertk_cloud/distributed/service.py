@@ -18,6 +18,8 @@ from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Will
 from hiertk_protocol.topics import Topics
 
+from hiertk_cloud.classes.classes import ExportedClasses
+from hiertk_cloud.classes.requests import ClassRequests
 from hiertk_cloud.distributed.exchange import RankReport
 from hiertk_cloud.distributed.group import Group
 from hiertk_cloud.distributed.opening import RankParts
@@ -63,7 +65,7 @@ class RankService:
         self._link = MqttLink(
             broker,
             client_id=f"hiertk-cloud-{manifest.deployment}-{group.rank}",
-            subscriptions=(self._topics.features("+"),),
+            subscriptions=(self._topics.features("+"), self._topics.class_request("+")),
             will=self._last_words,
             handlers=Handlers(self._receive, self._on_up, self._on_down),
             max_message_bytes=settings.limits.payload_bytes,
@@ -78,10 +80,18 @@ class RankService:
             limits=settings.limits,
             room=parts.room,
         )
+        # No registry: its changes would have to reach every rank's log at the same turn.
+        self._class_requests = ClassRequests(
+            manifest,
+            ExportedClasses(manifest.classes),
+            publish=self._link.publish,
+            tell=self._tell_once,
+        )
+        self._writing = Writing(self._ingest, parts.log)
         self._is_stopping = False
         self._finished = threading.Event()  # all ranks have agreed to stop, and saved
         self._alarm = threading.Event()
-        self._writer = Worker("writer", Writing(self._ingest, parts.log).turn, self._alarm)
+        self._writer = Worker("writer", self._write, self._alarm)
         self._learning = Worker("trainer", self._run_round, self._alarm)
 
     def run(self) -> None:
@@ -130,6 +140,10 @@ class RankService:
         self._writer.check()
         self._learning.check()
 
+    def _write(self) -> None:
+        self._writing.turn()
+        self._class_requests.turn()
+
     def _run_round(self) -> None:
         if self._finished.is_set():
             time.sleep(_IDLE_S)
@@ -156,7 +170,11 @@ class RankService:
     def _receive(self, incoming: Incoming) -> None:
         # What belongs to no device is refused and counted once, by rank 0.
         device = self._topics.device_of(incoming.topic)
-        if self._group.owns(device) if device else self._group.rank == 0:
+        if not (self._group.owns(device) if device else self._group.rank == 0):
+            return
+        if incoming.topic.endswith("/up/classes"):
+            self._class_requests.receive(incoming)
+        else:
             self._ingest.receive(incoming.topic, incoming.payload)
 
     def _on_up(self) -> None:

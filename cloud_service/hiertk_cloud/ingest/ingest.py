@@ -19,6 +19,7 @@ from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.topics import Topics
 
+from hiertk_cloud.classes.classes import Classes
 from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.ingest.waiting import Message, WaitingMessages
@@ -48,9 +49,17 @@ class Ingest:
         problems: Problems | None = None,
         limits: Limits | None = None,
         room: "Room | None" = None,
+        classes: Classes | None = None,
+        heard: Callable[[str], None] = lambda _device: None,
     ) -> None:
+        """Prepare.
+
+        classes: what labels mean; default, the exported ones alone. heard: gets the device of each
+        usable message.
+        """
         self._log = log
-        self._judge = Judge(manifest)
+        self._judge = Judge(manifest, classes, self._note_name_refused)
+        self._heard = heard
         self._topics = Topics(manifest.deployment)
         self._publish = publish
         self._tell = tell
@@ -67,6 +76,7 @@ class Ingest:
         self._seen: dict[str, float] = {}
         self._waits_ms: deque[float] = deque(maxlen=_NEWEST_ACKS)
         self.acks_total = 0
+        self.names_refused_total = 0  # new classes of stored messages that got no slot
         self.arrived = threading.Event()
 
     @property
@@ -105,14 +115,14 @@ class Ingest:
         There is no wait for a group to fill: while one is committed, the next one gathers.
         """
         group = self._waiting.take(count=_GROUP_MESSAGES, max_bytes=_GROUP_BYTES, wait_s=_POLL_S)
-        arrivals = [arrival for message in group if (arrival := self._arrival(message))]
-        if not arrivals:
-            return
-        lack = self._room.lack(self._log.totals.waiting_bytes) if self._room else ""
-        if lack:
-            self._stop_acknowledging(lack)
-            return
         try:
+            arrivals = [arrival for message in group if (arrival := self._arrival(message))]
+            if not arrivals:
+                return
+            lack = self._room.lack(self._log.totals.waiting_bytes) if self._room else ""
+            if lack:
+                self._stop_acknowledging(lack)
+                return
             settled = self._log.append(arrivals)
         except DiskFullError as error:
             self._stop_acknowledging(str(error))
@@ -130,10 +140,15 @@ class Ingest:
             self._drop(message.device, "unusable", f"{error} (on {message.topic[:200]!r})")
             return None
         self._seen[arrival.key.device] = time.time()
+        self._heard(arrival.key.device)
         if isinstance(arrival, Refused):
             self._tell("refused", f"{arrival.key.device}: {arrival.reason}")
             return arrival
         return None if self._has_too_much(arrival) else arrival
+
+    def _note_name_refused(self, device: str, reason: str) -> None:
+        self.names_refused_total += 1
+        self._tell("refused-class", f"{device}: {reason}")
 
     def _has_too_much(self, arrival: Accepted) -> bool:
         """Leave a device that fills the log without an answer until the trainer has caught up."""

@@ -14,11 +14,16 @@ from statistics import median
 from typing import Protocol
 
 import numpy as np
-from hiertk_protocol.codec import Float32Array, Quantized
+from hiertk_protocol.codec import Float32Array
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.mqtt import Incoming, Request
-from hiertk_protocol.prediction_messages import FinalExitReply, PredictionContract
+from hiertk_protocol.prediction_messages import (
+    FinalExitReply,
+    FinalExitRequest,
+    PredictionContract,
+    among_slots,
+)
 from hiertk_protocol.topics import Topics
 
 from hiertk_cloud.ingest.limits import Limits, RateLimiter
@@ -112,13 +117,13 @@ class Predictions:
         readable = self._readable()
         if not readable:
             return
-        found = learner.probabilities([features for _, features in readable])
-        edges = np.cumsum([len(features.values) for _, features in readable])[:-1]
-        for (request, _), probabilities in zip(readable, np.split(found, edges), strict=True):
-            self._answer(request, cloud_step, probabilities)
+        found = learner.probabilities([asked.features for _, asked in readable])
+        edges = np.cumsum([len(asked.features.values) for _, asked in readable])[:-1]
+        for (request, asked), probabilities in zip(readable, np.split(found, edges), strict=True):
+            self._answer(request, asked, cloud_step, probabilities)
 
-    def _readable(self) -> list[tuple[WaitingRequest, Quantized]]:
-        found: list[tuple[WaitingRequest, Quantized]] = []
+    def _readable(self) -> list[tuple[WaitingRequest, FinalExitRequest]]:
+        found: list[tuple[WaitingRequest, FinalExitRequest]] = []
         samples = 0
         for _ in range(_AT_A_TURN):
             request = self._lines.take() if samples < _SAMPLES_AT_A_TURN else None
@@ -126,19 +131,28 @@ class Predictions:
                 break
             self._arrived.set()  # more may wait
             try:
-                features = self._contract.read_request(request.payload)
+                asked = self._contract.read_request(request.payload)
             except ProtocolError as error:
                 self._refuse(request, str(error))
                 continue
-            found.append((request, features))
-            samples += len(features.values)
+            found.append((request, asked))
+            samples += len(asked.features.values)
         return found
 
     def _answer(
-        self, request: WaitingRequest, cloud_step: int, probabilities: Float32Array
+        self,
+        request: WaitingRequest,
+        asked: FinalExitRequest,
+        cloud_step: int,
+        probabilities: Float32Array,
     ) -> None:
         if not np.isfinite(probabilities).all():
             self._refuse(request, "the final exit's answer is not finite")
+            return
+        try:
+            probabilities = among_slots(probabilities, asked.capacity)
+        except ProtocolError as error:
+            self._refuse(request, str(error))
             return
         self._answered += 1
         self._waits_ms.append(1000 * (time.monotonic() - request.arrived))

@@ -1,6 +1,5 @@
 """Batches out of the log, and which of them to train on again."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,15 +34,17 @@ class LeftOut:
 
 
 class BatchSource:
-    """Reads the log's batches turn by turn, and earlier ones again from a cache of bounded size."""
+    """Reads the log's batches turn by turn, and earlier ones again.
+
+    cache_bytes: what replay may keep of them in memory.
+    """
 
     def __init__(
         self, reader: LogReader, manifest: Manifest, cache_bytes: int = DEFAULT_CACHE_BYTES
     ) -> None:
         self._reader = reader
         self._contract = FeatureContract(manifest)
-        self._cache: OrderedDict[int, Batch] = OrderedDict()
-        self._room = cache_bytes
+        self.cache_bytes = cache_bytes
 
     def at_turn(self, turn: int) -> NextBatch | LeftOut | None:
         """Return the batch of a turn; None if no batch has it yet. Raises StorageError."""
@@ -58,8 +59,6 @@ class BatchSource:
             batch = self._decode(entry)
         except DamagedEntryError as error:
             return LeftOut(turn, entry.device, str(error))
-        if entry.train_number is not None:
-            self._remember(entry.train_number, batch)
         return NextBatch(turn, entry.train_number, batch)
 
     def training_batch(self, train_number: int) -> Batch:
@@ -67,12 +66,7 @@ class BatchSource:
 
         Raises DamagedEntryError if it is not there, StorageError.
         """
-        if train_number in self._cache:
-            self._cache.move_to_end(train_number)
-            return self._cache[train_number]
-        batch = self._decode(self._reader.training_batch(train_number))
-        self._remember(train_number, batch)
-        return batch
+        return self._decode(self._reader.training_batch(train_number))
 
     def last_turn(self) -> int:
         """Return the newest turn that was given, 0 for none. Raises StorageError."""
@@ -83,13 +77,6 @@ class BatchSource:
             return self._contract.check(self._contract.parse(entry.message))
         except ProtocolError as error:
             raise DamagedEntryError(f"the log is damaged at turn {entry.turn}: {error}") from error
-
-    def _remember(self, train_number: int, batch: Batch) -> None:
-        self._cache[train_number] = batch
-        self._room -= batch.features.values.nbytes
-        while self._room < 0:
-            _, oldest = self._cache.popitem(last=False)
-            self._room += oldest.features.values.nbytes
 
 
 def draw_replay(train_number: int, count: int, seed: int, window: int) -> list[int]:

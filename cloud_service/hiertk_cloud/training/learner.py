@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from hiertk_protocol.codec import Float32Array, Quantized, dequantize
 from hiertk_protocol.manifest import Manifest
-from hiertk_protocol.messages import Batch, SlotArray
+from hiertk_protocol.messages import SlotArray
 from torch import Tensor, nn
 
-from hiertk_cloud.training.average import average_of
+from hiertk_cloud.training.average import average_of, hurry
+from hiertk_cloud.training.open_slots import OpenSlots
+from hiertk_cloud.training.samples import Labelled
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class CloudLearner:
     """Trains the cloud partition with AdamW from the final exit's loss; one thread at a time.
 
     module: features (N, C, H, W) float32 -> logits (N, class slots), without the class bias.
-    average: what predicts, the average of its newest weights.
+    average: what predicts, the average of its newest weights. slots: which class slots are open;
+    those of the export at first.
     """
 
     def __init__(self, module: nn.Module, manifest: Manifest, learning_rate: float) -> None:
@@ -53,21 +56,42 @@ class CloudLearner:
                 "exp_avg": torch.zeros_like(parameter, requires_grad=False),
                 "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
             }
-        self._class_bias = torch.from_numpy(manifest.classes.bias())
+        self.manifest = manifest
+        self.slots = OpenSlots(module, self.average, self.optimizer, manifest)
 
-    def learn(self, new: Batch, replayed: Sequence[Batch] = ()) -> Learned | Skipped:
-        """Do one optimizer step on all batches joined, unless anything about it is not finite.
+    @property
+    def open_slots(self) -> tuple[int, ...]:
+        """The class slots that are open, in order."""
+        return self.slots.now
+
+    def learn(
+        self,
+        new: Labelled,
+        replayed: Sequence[Labelled] = (),
+        *,
+        adjustment: Float32Array | None = None,
+        imprint: bool = True,
+    ) -> Learned | Skipped:
+        """Do one optimizer step on all samples joined, unless anything about it is not finite.
 
         Joined, because batch statistics then span several devices, and one large step costs less
-        than several small ones.
+        than several small ones. Labels whose slots are closed open them: imprinted by what the last
+        linear layer sees of them, if the network has one and `imprint` says so. adjustment:
+        (class slots,) float32, added to the logits in training only.
         """
+        features, labels = join((new, *replayed))
         buffers = list(self.module.buffers())
         before = [buffer.clone() for buffer in buffers]
-        outcome = self._step(new, replayed)
+        known = self.open_slots
+        close_again = self.slots.open(features, labels, imprint=imprint)
+        outcome = self._step(features, labels, len(new.labels), adjustment)
         if isinstance(outcome, Skipped):
+            close_again()
             for buffer, old in zip(buffers, before, strict=True):
                 buffer.copy_(old)
         else:
+            if self.open_slots != known:
+                hurry(self.average)
             self.average.update_parameters(self.module)
         return outcome
 
@@ -90,20 +114,20 @@ class CloudLearner:
     def _answer(self, features: Tensor) -> Tensor:
         """Return the averaged weights' logits (N, class slots), in inference form."""
         self.average.eval()
-        logits: Tensor = self.average(features) + self._class_bias
+        logits: Tensor = self.average(features) + self.slots.bias
         return logits
 
-    def _step(self, new: Batch, replayed: Sequence[Batch]) -> Learned | Skipped:
-        batches = (new, *replayed)
-        labels = torch.cat([torch.from_numpy(batch.labels) for batch in batches])
-        features = torch.cat([_to_tensor(batch.features) for batch in batches])
+    def _step(
+        self, features: Tensor, labels: Tensor, count: int, adjustment: Float32Array | None
+    ) -> Learned | Skipped:
+        """Do the step. count: how many of the samples, the first ones, are new."""
         self.module.train()
         try:
-            logits = self.module(features) + self._class_bias
+            logits = self.module(features) + self.slots.bias
         except ValueError as error:  # batch normalization of one single value per channel
             return Skipped(str(error).splitlines()[0])
-        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
-        loss = losses.mean()
+        adjusted = logits if adjustment is None else logits + torch.from_numpy(adjustment)
+        loss = nn.functional.cross_entropy(adjusted, labels)
         if not math.isfinite(loss.item()):
             return Skipped("its loss is not finite")
         if not _all_finite(list(self.module.buffers())):
@@ -114,9 +138,15 @@ class CloudLearner:
         if not math.isfinite(nn.utils.get_total_norm(gradients).item()):
             return Skipped("its gradient is not finite")
         self.optimizer.step()
-        count = len(new.labels)
-        correct = (logits[:count].argmax(dim=1) == labels[:count]).sum().item()
-        return Learned(losses[:count].mean().item(), correct / count)
+        own, wanted = logits[:count].detach(), labels[:count]
+        correct = (own.argmax(dim=1) == wanted).sum().item()
+        return Learned(nn.functional.cross_entropy(own, wanted).item(), correct / count)
+
+
+def join(batches: Sequence[Labelled]) -> tuple[Tensor, Tensor]:
+    """Return features (N, C, H, W) float32 and labels (N,) int64 of all of them."""
+    labels = torch.cat([torch.from_numpy(batch.labels) for batch in batches])
+    return torch.cat([_to_tensor(batch.features) for batch in batches]), labels
 
 
 def _to_tensor(features: Quantized) -> Tensor:

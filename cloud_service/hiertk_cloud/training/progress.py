@@ -1,5 +1,8 @@
 """How far the trainer has come: the part of a checkpoint that is not tensors."""
 
+from typing import Annotated
+
+from hiertk_protocol.class_map import FIRST_VERSION
 from pydantic import BaseModel, ConfigDict, Field
 
 from hiertk_cloud.training.held_out import DeviceRounds
@@ -10,7 +13,8 @@ _NEWEST = 0.05  # weight of the newest batch in a running mean: over some 20 bat
 class DeviceProgress(BaseModel):
     """What was done with one device's batches.
 
-    Losses: running means over its newest training batches, nats; None before the first.
+    left_out_total: samples without a class. Losses: running means over its newest training
+    batches, nats; None before the first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -18,6 +22,7 @@ class DeviceProgress(BaseModel):
     trained_total: int = Field(default=0, ge=0)
     skipped_total: int = Field(default=0, ge=0)
     stale_total: int = Field(default=0, ge=0)
+    left_out_total: int = Field(default=0, ge=0)
     final_exit_loss: float | None = Field(default=None, allow_inf_nan=False)
     early_exit_loss: float | None = Field(default=None, allow_inf_nan=False)
     rounds: DeviceRounds | None = None
@@ -37,8 +42,11 @@ class Progress(BaseModel):
     """Everything up to `turn` of the log has had its effect once.
 
     trained_total: training batches that led to a step. skipped_total: those that did not, because
-    something was not finite, or the log was damaged there. stale_total: those left out because
-    their device's edge partition had moved on.
+    something was not finite, none of their samples had a class, or the log was damaged there.
+    stale_total: those left out because their device's edge partition had moved on. left_out_total:
+    samples, of held-out batches too, whose class had no slot when their batch had its turn.
+    class_map_version: what labels mean to the trainer. open_slots: of the final exit, in order;
+    None: those of the export.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +56,9 @@ class Progress(BaseModel):
     trained_total: int = Field(default=0, ge=0)
     skipped_total: int = Field(default=0, ge=0)
     stale_total: int = Field(default=0, ge=0)
+    left_out_total: int = Field(default=0, ge=0)
+    class_map_version: int = Field(default=FIRST_VERSION, ge=FIRST_VERSION)
+    open_slots: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     devices: dict[str, DeviceProgress] = {}
 
     def of(self, device: str) -> DeviceProgress:

@@ -8,39 +8,33 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
 import torch
-from hiertk_protocol.errors import StorageError
-from hiertk_protocol.messages import Batch
+from hiertk_protocol.class_map import exported_map
+from hiertk_protocol.errors import ProtocolError
+from hiertk_protocol.messages import Batch, SlotArray
 
-from hiertk_cloud.log import DamagedEntryError
-from hiertk_cloud.training.batches import BatchSource, LeftOut, NextBatch, draw_replay
-from hiertk_cloud.training.checkpoint import load_checkpoint, save_checkpoint
+from hiertk_cloud.classes.history import ClassHistory
+from hiertk_cloud.training.batches import BatchSource, LeftOut, NextBatch
+from hiertk_cloud.training.checkpoint import save_checkpoint
+from hiertk_cloud.training.class_tally import ClassTally
 from hiertk_cloud.training.confusion import ConfusionRounds
 from hiertk_cloud.training.held_out import DeviceRounds, Round
 from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped
+from hiertk_cloud.training.memory import Memory
 from hiertk_cloud.training.progress import DeviceProgress, Progress
+from hiertk_cloud.training.resuming import check_age, load
+from hiertk_cloud.training.samples import KnownSamples, Labelled, known_samples
+from hiertk_cloud.training.trainer_settings import TrainerSettings
+
+__all__ = ["Measures", "Trainer", "TrainerSettings"]
 
 _NEWEST_STEPS = 50
 _SEED_STRIDE = 1 << 40
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """How the cloud trains.
-
-    replay: earlier batches that join each new one in its step, drawn from the replay_window newest
-    training batches. checkpoint_every: cloud steps.
-    """
-
-    replay: int = 1
-    replay_window: int = 4096
-    checkpoint_every: int = 200
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,8 @@ class Measures:
 class Trainer:
     """Consumes the log turn by turn.
 
-    One thread at a time, but any thread may read `progress`, `measures`, `confusion` and `saved`.
+    One thread at a time, but any thread may read `progress`, `measures`, `confusion`, `tally` and
+    `saved`.
     """
 
     def __init__(
@@ -70,12 +65,14 @@ class Trainer:
         checkpoint: Path,
         bundle_id: bytes,
         start: Progress | None = None,
+        history: Callable[[], ClassHistory] | None = None,
         give_turns: Callable[[], int],
         on_skip: Callable[[int, str], None],
     ) -> None:
         """Go on from the checkpoint, if there is one.
 
-        start: go on from here, with the learner as it is, and read no checkpoint.
+        start: go on from here, with the learner as it is, and read no checkpoint. history: the
+        class map's versions until now; without it, those of the export are all classes.
         give_turns: gives batches that wait in the log their turns and returns how many. on_skip:
         gets the turn of a batch that is skipped, and why.
 
@@ -93,15 +90,16 @@ class Trainer:
         self._step_ms: deque[float] = deque(maxlen=_NEWEST_STEPS)
         self.measures = Measures()
         self.confusion = ConfusionRounds()
+        self.tally = ClassTally()
+        only = ClassHistory((exported_map(learner.manifest.classes),))
+        self._history = history or (lambda: only)
+        self._memory = Memory(source, learner.manifest, settings, self._meaning)
         if start is None:
-            start = load_checkpoint(checkpoint, bundle_id, learner) or Progress()
-        self.progress = start
+            start = load(checkpoint, bundle_id, learner, self._memory)
+        newest = self._history().newest.version
+        check_age(checkpoint, start, last_turn=source.last_turn(), newest_map=newest)
+        self.progress = start.model_copy(update={"open_slots": learner.open_slots})
         self._saved = self.progress
-        if self.progress.turn > source.last_turn():
-            raise StorageError(
-                f"{checkpoint} has consumed {self.progress.turn} batches, the log beside it "
-                f"has given {source.last_turn()} their turn: restore both from the same time"
-            )
 
     @property
     def saved(self) -> Progress:
@@ -121,16 +119,29 @@ class Trainer:
             return False
         if isinstance(found, LeftOut):
             self._leave_out(found)
-        elif found.train_number is None:
-            self._evaluate(found)
+            return True
+        try:
+            self._follow_classes(found.batch.class_map_version)
+            known = known_samples(found.batch, self._meaning)
+        except ProtocolError as error:
+            self._skip(found.turn, found.batch.key.device, str(error))
+            return True
+        if found.train_number is None:
+            self._evaluate(found, known)
         else:
-            self._train(found, found.train_number)
+            self._train(found, found.train_number, known)
         return True
 
     def save(self) -> None:
         """Write a checkpoint, unless the newest one says the same. Raises StorageError."""
         if self.progress != self._saved:
-            save_checkpoint(self._checkpoint, self._bundle_id, self.learner, self.progress)
+            save_checkpoint(
+                self._checkpoint,
+                self._bundle_id,
+                self.learner,
+                self.progress,
+                self._memory.tensors(),
+            )
             self._saved = self.progress
 
     def _next(self) -> NextBatch | LeftOut | None:
@@ -140,39 +151,73 @@ class Trainer:
             found = self._source.at_turn(turn)
         return found
 
-    def _train(self, found: NextBatch, train_number: int) -> None:
+    def _meaning(self, batch: Batch, labels: SlotArray) -> SlotArray:
+        return self._history().translate(
+            labels,
+            batch.new_classes,
+            made=batch.class_map_version,
+            now=self.progress.class_map_version,
+        )
+
+    def _follow_classes(self, version: int) -> None:
+        """Go on to a newer class map: close the slots of classes that left them, relabel the rest.
+
+        Nothing is read from disk on the way, so that all of it is done or nothing. Raises
+        ProtocolError for a version that was never made.
+        """
+        before = self.progress.class_map_version
+        if version <= before:
+            return
+        history = self._history()
+
+        def into(slots: SlotArray) -> SlotArray:
+            return history.translate(slots, (), made=before, now=version)
+
+        slots = np.array(self.learner.open_slots, np.int64)
+        left = slots[into(slots) != slots]
+        self.learner.slots.close(left.tolist(), seed=version)
+        self._memory.translate(into)
+        self.progress = self.progress.model_copy(
+            update={"class_map_version": version, "open_slots": self.learner.open_slots}
+        )
+
+    def _train(self, found: NextBatch, train_number: int, known: KnownSamples) -> None:
+        batch, device = found.batch, found.batch.key.device
+        if not len(known.rows):
+            reason = "none of its samples has a class"
+            self._skip(found.turn, device, reason, left_out=len(batch.labels))
+            return
         # Dropout draws from this; seeded per turn, it needs no place in the checkpoint.
         torch.default_generator.manual_seed(self._settings.seed * _SEED_STRIDE + found.turn)
-        replayed = self._replay(train_number)
-        outcome = self._learn(found.batch, replayed)
+        replayed = self._memory.draw(train_number, len(known.rows))
+        outcome = self._learn(known, replayed)
         if isinstance(outcome, Skipped) and replayed:
-            outcome = self._learn(found.batch, [])  # a replayed one may have been at fault
+            replayed = []  # a replayed one may have been at fault
+            outcome = self._learn(known, replayed)
+        left_out = len(batch.labels) - len(known.rows)
         if isinstance(outcome, Skipped):
-            self._skip(found.turn, found.batch.key.device, outcome.reason)
+            self._skip(found.turn, device, outcome.reason, left_out=left_out)
             return
+        self._memory.add(train_number, batch, known, replayed)
         self._measure(outcome)
+        self.tally.add(known.labels, self._history().at(self.progress.class_map_version))
         self._move_on(
             found.turn,
-            found.batch.key.device,
-            self.progress.of(found.batch.key.device).learned(
-                outcome.loss, found.batch.early_exit_loss
-            ),
+            device,
+            self.progress.of(device).learned(outcome.loss, batch.early_exit_loss),
+            left_out=left_out,
             cloud_step=self.progress.cloud_step + 1,
             trained_total=self.progress.trained_total + 1,
         )
 
-    def _replay(self, train_number: int) -> list[Batch]:
-        settings = self._settings
-        numbers = draw_replay(train_number, settings.replay, settings.seed, settings.replay_window)
-        batches = []
-        for number in numbers:
-            with suppress(DamagedEntryError):  # counted at its own turn
-                batches.append(self._source.training_batch(number))
-        return batches
-
-    def _learn(self, new: Batch, replayed: Sequence[Batch]) -> Learned | Skipped:
+    def _learn(self, new: Labelled, replayed: Sequence[Labelled]) -> Learned | Skipped:
         start = time.perf_counter()
-        outcome = self.learner.learn(new, replayed)
+        outcome = self.learner.learn(
+            new,
+            replayed,
+            adjustment=self._memory.adjustment((new, *replayed)),
+            imprint=self._settings.imprint,
+        )
         self._step_ms.append(1e3 * (time.perf_counter() - start))
         return outcome
 
@@ -184,13 +229,14 @@ class Trainer:
             step_ms=median(self._step_ms),
         )
 
-    def _skip(self, turn: int, device: str, reason: str) -> None:
+    def _skip(self, turn: int, device: str, reason: str, *, left_out: int = 0) -> None:
         self._on_skip(turn, reason)
         before = self.progress.of(device)
         self._move_on(
             turn,
             device,
             before.model_copy(update={"skipped_total": before.skipped_total + 1}),
+            left_out=left_out,
             skipped_total=self.progress.skipped_total + 1,
         )
 
@@ -206,23 +252,43 @@ class Trainer:
             stale_total=self.progress.stale_total + 1,
         )
 
-    def _evaluate(self, found: NextBatch) -> None:
-        batch = found.batch
+    def _evaluate(self, found: NextBatch, known: KnownSamples) -> None:
+        batch, labels = found.batch, known.labels
         device = batch.key.device
-        predictions = self.learner.predict(batch.features)
-        part = Round(
-            edge_step=batch.edge_step,
-            samples=len(batch.labels),
-            final_exit_correct=int((predictions == batch.labels).sum()),
-            early_exit_correct=int((batch.early_exit == batch.labels).sum()),
-        )
-        before = self.progress.of(device)
-        rounds = before.rounds.after(part) if before.rounds else DeviceRounds(newest=part)
-        self.confusion.add(device, batch.edge_step, batch.labels, predictions)
-        self._move_on(found.turn, device, before.model_copy(update={"rounds": rounds}))
+        now = self.progress.of(device)
+        if len(labels):
+            predictions = self.learner.predict(known.features)
+            early_exit = self._meaning(batch, batch.early_exit[known.rows])
+            part = Round(
+                edge_step=batch.edge_step,
+                samples=len(labels),
+                final_exit_correct=int((predictions == labels).sum()),
+                early_exit_correct=int((early_exit == labels).sum()),
+            )
+            rounds = now.rounds.after(part) if now.rounds else DeviceRounds(newest=part)
+            now = now.model_copy(update={"rounds": rounds})
+            self.confusion.add(
+                device,
+                batch.edge_step,
+                labels,
+                predictions,
+                early_exit=early_exit,
+                classes=self._history().at(self.progress.class_map_version),
+            )
+        self._move_on(found.turn, device, now, left_out=len(batch.labels) - len(labels))
 
-    def _move_on(self, turn: int, device: str, now: DeviceProgress, **totals: int) -> None:
-        devices = {**self.progress.devices, device: now} if device else self.progress.devices
-        self.progress = self.progress.model_copy(
-            update={"turn": turn, "devices": devices, **totals}
+    def _move_on(
+        self, turn: int, device: str, now: DeviceProgress, *, left_out: int = 0, **totals: int
+    ) -> None:
+        before = self.progress
+        if left_out:
+            now = now.model_copy(update={"left_out_total": now.left_out_total + left_out})
+        self.progress = before.model_copy(
+            update={
+                "turn": turn,
+                "devices": {**before.devices, device: now} if device else before.devices,
+                "open_slots": self.learner.open_slots,
+                "left_out_total": before.left_out_total + left_out,
+                **totals,
+            }
         )

@@ -3,6 +3,7 @@
 import math
 
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
+from hiertk_protocol.texts import one_line
 
 from hiertk_cloud.log import DeviceTotals
 from hiertk_cloud.training.progress import DeviceProgress
@@ -16,6 +17,8 @@ _STATES: dict[int, DeviceState] = {
     DeviceStatus.WAITING: "waiting",
     DeviceStatus.PAUSED: "paused",
 }
+_MOST_PROBLEMS = 8
+_PROBLEM_LETTERS = 200
 
 
 def device_view(
@@ -55,6 +58,7 @@ def device_view(
         stored_bytes=totals.stored_bytes,
         trained_total=progress.trained_total,
         stale_total=progress.stale_total,
+        left_out_total=progress.left_out_total,
         skipped_total=progress.skipped_total,
         refused_total=totals.refused,
         duplicates_total=totals.duplicates,
@@ -64,6 +68,10 @@ def device_view(
         spool_dropped_total=said.dropped_total,
         sent_bytes=said.sent_bytes,
         is_suspect=is_suspect,
+        class_map_version=said.class_map_version or None,
+        problems=tuple(
+            one_line(problem, _PROBLEM_LETTERS) for problem in said.problems[:_MOST_PROBLEMS]
+        ),
     )
 
 

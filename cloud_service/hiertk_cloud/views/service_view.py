@@ -1,6 +1,7 @@
 """The running service as its operator sees it: view.py's records out of its parts."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from hiertk_cloud.ingest.ingest import Ingest
 from hiertk_cloud.log import DeviceTotals, DurableLog
 from hiertk_cloud.predictions.predictions import Predictions
 from hiertk_cloud.suspects import suspects
+from hiertk_cloud.training.confusion import Evaluation
 from hiertk_cloud.training.trainer import Trainer
+from hiertk_cloud.views.class_state import ClassState
 from hiertk_cloud.views.device_views import device_view
 from hiertk_cloud.views.status import Snapshot
 from hiertk_cloud.views.statuses import DeviceStatuses
 from hiertk_cloud.views.view import (
     CheckpointView,
-    ConfusionMatrix,
     DeploymentView,
     DeviceView,
     HealthView,
@@ -28,7 +30,10 @@ from hiertk_cloud.views.view import (
 
 @dataclass(frozen=True)
 class RunningView:
-    """Implements view.ServiceView. running: set while training is not paused."""
+    """Implements view.ServiceView. running: set while training is not paused.
+
+    class_state: what the registry knows.
+    """
 
     manifest: Manifest
     log: DurableLog
@@ -40,6 +45,7 @@ class RunningView:
     problems: Problems
     checkpoint_file: Path
     running: threading.Event
+    class_state: Callable[[], ClassState]
 
     def deployment(self) -> DeploymentView:
         """Return what is served."""
@@ -52,7 +58,7 @@ class RunningView:
             split_count=manifest.model.split_count,
             feature_shape=manifest.features.shape,
             bits=manifest.features.bits,
-            classes=manifest.classes.names,
+            classes=tuple(entry.name for entry in self.classes().newest.slots),
             class_slots=manifest.classes.capacity,
         )
 
@@ -88,9 +94,13 @@ class RunningView:
             for name in names
         ]
 
-    def confusion(self) -> ConfusionMatrix | None:
+    def classes(self) -> ClassState:
+        """Return the class map, and who has put it in place."""
+        return self.class_state()
+
+    def evaluation(self) -> Evaluation | None:
         """Return the newest held-out evaluation of all devices; None until there is one."""
-        return self.trainer.confusion.matrix(len(self.manifest.classes.names))
+        return self.trainer.confusion.evaluation(self.classes().newest)
 
     def checkpoint(self) -> CheckpointView | None:
         """Return the newest checkpoint; None before the first."""

@@ -73,7 +73,7 @@ class Snapshot:
             )
         for name, count in self._troubles().items():
             if count:
-                parts.append(f"{name} {count}")
+                parts.append(f"{name.replace('_', ' ')} {count}")
         return ", ".join(parts)
 
     def fields(self) -> dict[str, int | float]:
@@ -99,4 +99,5 @@ class Snapshot:
             "dropped": self.dropped_total,
             "skipped": self.progress.skipped_total,
             "stale": self.progress.stale_total,
+            "left_out": self.progress.left_out_total,
         }

@@ -1,6 +1,7 @@
 """What devices say of themselves: their newest status."""
 
 import time
+from collections.abc import Callable
 
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
@@ -13,8 +14,14 @@ MAX_DEVICES = 10_000
 class DeviceStatuses:
     """Filled by the link's thread; any thread may read."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        heard: Callable[[str, DeviceStatus], None] = lambda _device, _status: None,
+    ) -> None:
+        """Prepare. heard: gets each device and its status."""
         self._topics = topics
+        self._heard = heard
         self._newest: dict[str, DeviceStatus] = {}
         self._seen: dict[str, float] = {}
 
@@ -27,8 +34,10 @@ class DeviceStatuses:
             raise ProtocolError(f"{device}: more than {MAX_DEVICES} devices")
         if not payload:  # its retained status was deleted
             return
-        self._newest[device] = parse_device_status(payload)
+        status = parse_device_status(payload)
+        self._newest[device] = status
         self._seen[device] = time.time()
+        self._heard(device, status)
 
     def of(self, device: str) -> DeviceStatus | None:
         """Return the newest status of a device; not to be changed."""

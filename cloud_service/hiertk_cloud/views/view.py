@@ -5,13 +5,11 @@ The API, the metrics and the dashboard know these and nothing else of the servic
 
 from typing import Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from hiertk_cloud.training.confusion import Evaluation
+from hiertk_cloud.views.class_state import ClassState
 from hiertk_cloud.views.status import Snapshot
-
-ConfusionMatrix = npt.NDArray[np.int64]
 
 DeviceState = Literal["unknown", "offline", "training", "draining", "finished", "waiting", "paused"]
 
@@ -20,10 +18,12 @@ class DeviceView(BaseModel):
     """One device. Counts are since its first message, times in seconds since 1970.
 
     A measure is None until it is known. waiting: batches stored and not consumed yet.
-    stale_total: batches left out because the edge partition had moved on. dropped_total: messages
+    stale_total: batches left out because the edge partition had moved on. left_out_total: samples
+    whose class had no slot when their batch had its turn. dropped_total: messages
     that got no answer since the service started: unusable, or above a limit. spool_dropped_total:
     batches that the device itself dropped because its spool was full. is_suspect: its loss stays
-    far above its peers'.
+    far above its peers'. class_map_version: the newest that it has put in place. problems: what it
+    says is wrong with it, one line each.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +42,7 @@ class DeviceView(BaseModel):
     stored_bytes: int = 0
     trained_total: int = 0
     stale_total: int = 0
+    left_out_total: int = 0
     skipped_total: int = 0
     refused_total: int = 0
     duplicates_total: int = 0
@@ -51,10 +52,12 @@ class DeviceView(BaseModel):
     spool_dropped_total: int = 0
     sent_bytes: int = 0
     is_suspect: bool = False
+    class_map_version: int | None = None
+    problems: tuple[str, ...] = ()
 
 
 class DeploymentView(BaseModel):
-    """The bundle that is served."""
+    """The bundle that is served. classes: those of the newest class map, by their slots."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -106,11 +109,11 @@ class ServiceView(Protocol):
     def devices(self) -> list[DeviceView]:
         """Return every device that ever sent something, by name."""
 
-    def confusion(self) -> ConfusionMatrix | None:
-        """Return the newest held-out evaluation of all devices; None until there is one.
+    def classes(self) -> ClassState:
+        """Return the class map, and who has put it in place."""
 
-        (classes, classes) int64: row the label, column the final exit's prediction.
-        """
+    def evaluation(self) -> Evaluation | None:
+        """Return the newest held-out evaluation of all devices; None until there is one."""
 
     def checkpoint(self) -> CheckpointView | None:
         """Return the newest checkpoint; None before the first."""

@@ -12,11 +12,22 @@ from hiertk_protocol.host.problems import Problems
 from hiertk_edge.checks.bundle import UNIT
 from hiertk_edge.sources import open_data_set, open_stream
 from hiertk_edge.sources.kinds import stream_parts
+from hiertk_edge.sources.record import FixedLabels
 
 
-def look_at_data(text: str, bundle: Bundle) -> str:
-    """List a data set. Raises ConfigError."""
-    data = open_data_set(text, bundle.manifest.classes.names, bundle.manifest.input)
+class _AnyName(FixedLabels):
+    """Every name is a class, as where new ones are accepted."""
+
+    def take(self, name: str) -> int | None:
+        """Return the slot of a name; for a new one any number."""
+        return self._slots.setdefault(name, len(self._slots))
+
+
+def look_at_data(text: str, bundle: Bundle, *, accepts_new: bool = False) -> str:
+    """List a data set; accepts_new: names beyond the bundle's classes, too. Raises ConfigError."""
+    manifest = bundle.manifest
+    labels = (_AnyName if accepts_new else FixedLabels)(manifest.classes.names)
+    data = open_data_set(text, manifest.classes.names, manifest.input, labels=labels)
     path = Path(text.partition(":")[2])
     return f"{text}: {len(data)} images{advice_on_access(path, UNIT)}"
 

@@ -84,14 +84,16 @@ def _of_engine(sources: Sources, bundle: Bundle, *, quick: bool) -> Iterator[Che
 
 
 def _of_data(sources: Sources, bundle: Bundle) -> Iterator[Check]:
+    classes = sources.merged.get("classes")
+    accepts_new = isinstance(classes, dict) and classes.get("new") == "accept"
     for name in ("data", "held_out"):
         text = sources.merged.get(name)
         if isinstance(text, str):
-            yield _check_data(name, text, bundle)
+            yield _check_data(name, text, bundle, accepts_new=accepts_new)
 
 
-def _check_data(name: str, text: str, bundle: Bundle) -> Check:
-    return attempt(name, lambda: look_at_data(text, bundle))
+def _check_data(name: str, text: str, bundle: Bundle, *, accepts_new: bool) -> Check:
+    return attempt(name, lambda: look_at_data(text, bundle, accepts_new=accepts_new))
 
 
 def _of_streams(streams: object, bundle: Bundle | None) -> Iterator[Check]:

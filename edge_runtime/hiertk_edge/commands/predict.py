@@ -51,8 +51,9 @@ def predict(
     checkpoint = newest.learner_file if newest else None
     learner = open_learner(checked, threads=threads, checkpoint=checkpoint)
     calibration = newest.record.calibration if newest else NOT_CALIBRATED
+    known = newest.record.classes if newest else None
     for prediction in predict_images(
-        learner, checked.manifest, images, top=top, calibration=calibration
+        learner, checked.manifest, images, top=top, calibration=calibration, known=known
     ):
         if json_:
             classes = dict(prediction.classes)

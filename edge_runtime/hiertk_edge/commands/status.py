@@ -36,7 +36,10 @@ def status(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show how a device is doing: its steps, exits, images, spool, link, problems, machine.
+    """Show how a device is doing: steps, exits, images, classes, spool, link, problems, machine.
+
+    A provisional class has no slot of the cloud yet. What the early exit knows of a class is told
+    of the images that were held out; the final exit is the cloud's, while it is online.
 
     Of one that does not run, what its state folder tells: since when, the checkpoint, the spool.
     It changes nothing, and asks neither the device nor the network.

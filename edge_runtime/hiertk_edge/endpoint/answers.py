@@ -58,18 +58,38 @@ class CorrectionAnswer(StoredAnswer):
 
 
 class ClassAnswer(_Answer):
-    """One class. posted: images of it that came this way. remembered: in the rehearsal memory."""
+    """One class. posted: images of it that came this way. remembered: in the rehearsal memory.
+
+    provisional: the cloud has not given it a slot yet: this one is the device's own.
+    """
 
     name: str
     slot: int
+    provisional: bool
     posted: int
     remembered: int | None
 
 
 class ClassesAnswer(_Answer):
-    """The classes of the bundle, by slot."""
+    """The classes that the device knows, by slot."""
 
     classes: tuple[ClassAnswer, ...]
+
+
+class NewClassRequest(BaseModel):
+    """A class that somebody names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+
+
+class NewClassAnswer(_Answer):
+    """The class that has this name now, new or not. provisional: as in the list of classes."""
+
+    name: str
+    slot: int
+    provisional: bool
 
 
 class CameraAnswer(_Answer):

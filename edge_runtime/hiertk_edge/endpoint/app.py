@@ -1,6 +1,6 @@
 """The endpoint's application: routes, page and guard put together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hiertk_protocol.errors import HiertkError
@@ -31,7 +31,7 @@ class Parts:
     problems: Problems
     token: str
     camera: Camera | None
-    class_counts: Callable[[], Sequence[int]] | None
+    class_counts: Callable[[], Mapping[int, int]] | None
 
 
 def make_app(parts: Parts, workers: Workers) -> ASGIApp:

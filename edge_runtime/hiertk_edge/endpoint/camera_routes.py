@@ -43,7 +43,8 @@ def camera_routes(camera: Camera, work: Work, workers: Workers) -> list[Route]:
     async def teach(request: Request) -> Response:
         """Take the next frames as labelled images; a second call replaces the first."""
         query = read_query(TeachQuery, request)
-        taken = await workers.run(camera.teach, work.slot_of(query.label), query.frames)
+        work.check_label(query.label)
+        taken = await workers.run(camera.teach, query.label, query.frames)
         return answer_response(TeachAnswer(frames=taken, label=query.label), 202)
 
     return [

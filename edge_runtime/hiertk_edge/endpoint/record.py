@@ -6,6 +6,7 @@ from typing import Protocol
 
 from hiertk_protocol.errors import HiertkError
 
+from hiertk_edge.classes.table import ClassTable
 from hiertk_edge.images import Pixels
 
 
@@ -60,8 +61,22 @@ class Camera(Protocol):
     def newest(self) -> Frame | None:
         """Return the newest frame; None before the first."""
 
-    def teach(self, slot: int, frames: int) -> int:
+    def teach(self, label: str, frames: int) -> int:
         """Give the next frames to the intake as this class; return how many it will."""
+
+
+class NamedClasses(Protocol):
+    """The device's classes; any thread may call it."""
+
+    @property
+    def table(self) -> ClassTable:
+        """The classes now."""
+
+    def name_new(self, name: str) -> int:
+        """Return a class's slot, opened if it is new.
+
+        Raises ProtocolError for an unusable name, ConfigError if there is no room, StorageError.
+        """
 
 
 class RefusedError(HiertkError):

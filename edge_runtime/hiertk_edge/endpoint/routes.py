@@ -1,8 +1,9 @@
 """What can be asked, one function per path."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +14,8 @@ from hiertk_edge.endpoint.answers import (
     ClassesAnswer,
     CorrectionAnswer,
     CorrectionRequest,
+    NewClassAnswer,
+    NewClassRequest,
     StoredAnswer,
     answer_response,
     prediction_answer,
@@ -23,6 +26,8 @@ from hiertk_edge.endpoint.record import RefusedError
 from hiertk_edge.endpoint.work import Work
 from hiertk_edge.endpoint.workers import Workers
 
+_Body = TypeVar("_Body", bound=BaseModel)
+
 
 def image_routes(work: Work, workers: Workers, bodies: Bodies) -> list[Route]:
     """Return what takes images, and what is said of them."""
@@ -31,9 +36,9 @@ def image_routes(work: Work, workers: Workers, bodies: Bodies) -> list[Route]:
         """Take a labelled image: the body is the file."""
         query = read_query(LabelQuery, request)
         refuse_form(request)
-        slot = work.slot_of(query.label)
+        work.check_label(query.label)
         async with bodies.whole(request, MAX_IMAGE_BYTES) as body:
-            await workers.run(work.store, body, slot)
+            await workers.run(work.store, body, query.label)
         return answer_response(StoredAnswer(label=query.label), 202)
 
     async def predict(request: Request) -> Response:
@@ -48,7 +53,11 @@ def image_routes(work: Work, workers: Workers, bodies: Bodies) -> list[Route]:
     async def correct(request: Request) -> Response:
         """Take the label of an image that was predicted; the same one again is harmless."""
         async with bodies.whole(request, MAX_JSON_BYTES) as body:
-            correction = _correction(body)
+            correction = _read(
+                CorrectionRequest,
+                body,
+                'correction: send {"prediction": "ID", "label": "NAME"} as JSON',
+            )
         right = await workers.run(work.correct, correction.prediction, correction.label)
         counts = work.counts
         answer = CorrectionAnswer(
@@ -59,7 +68,16 @@ def image_routes(work: Work, workers: Workers, bodies: Bodies) -> list[Route]:
         )
         return answer_response(answer, 202)
 
+    async def name(request: Request) -> Response:
+        """Open a class by its name; naming one that there is changes nothing."""
+        async with bodies.whole(request, MAX_JSON_BYTES) as body:
+            asked = _read(NewClassRequest, body, 'new class: send {"name": "NAME"} as JSON')
+        named = await workers.run(work.name, asked.name)
+        answer = NewClassAnswer(name=named.name, slot=named.slot, provisional=named.is_provisional)
+        return answer_response(answer, 202)
+
     return [
+        Route("/classes", name, methods=["POST"]),
         Route("/images", store, methods=["POST"]),
         Route("/predictions", predict, methods=["POST"]),
         Route("/corrections", correct, methods=["POST"]),
@@ -70,7 +88,7 @@ def view_routes(
     work: Work,
     workers: Workers,
     status: Callable[[], Mapping[str, object]],
-    class_counts: Callable[[], Sequence[int]] | None,
+    class_counts: Callable[[], Mapping[int, int]] | None,
 ) -> list[Route]:
     """Return what shows the device."""
 
@@ -85,12 +103,13 @@ def view_routes(
         posted = work.posted
         classes = tuple(
             ClassAnswer(
-                name=name,
+                name=one.name,
                 slot=slot,
-                posted=posted[slot],
-                remembered=None if remembered is None else remembered[slot],
+                provisional=one.is_provisional,
+                posted=posted.get(one.name, 0),
+                remembered=None if remembered is None else remembered.get(slot, 0),
             )
-            for slot, name in enumerate(work.class_names)
+            for slot, one in work.table.by_slot.items()
         )
         return answer_response(ClassesAnswer(classes=classes))
 
@@ -100,10 +119,9 @@ def view_routes(
     ]
 
 
-def _correction(body: bytes) -> CorrectionRequest:
+def _read(kind: type[_Body], body: bytes, what: str) -> _Body:
+    """Return what a body says. what: what it should be, and how it is written."""
     try:
-        return CorrectionRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
-        raise RefusedError(
-            422, 'the body is no correction: send {"prediction": "ID", "label": "NAME"} as JSON'
-        ) from error
+        raise RefusedError(422, f"the body is no {what}") from error

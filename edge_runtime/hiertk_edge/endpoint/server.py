@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -12,7 +12,12 @@ from hiertk_protocol.host.http_access import is_local_host
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import InputInfo
 
-from hiertk_edge.endpoint.record import Camera, EndpointCounts, EndpointSettings
+from hiertk_edge.endpoint.record import (
+    Camera,
+    EndpointCounts,
+    EndpointSettings,
+    NamedClasses,
+)
 from hiertk_edge.endpoint.token import read_or_make_token
 from hiertk_edge.endpoint.work import Work
 from hiertk_edge.prediction.record import Predicts
@@ -37,12 +42,12 @@ class Endpoint:
         *,
         intake: Intake,
         predicts: Predicts,
-        class_names: Sequence[str],
+        classes: NamedClasses,
         info: InputInfo,
         status: Callable[[], Mapping[str, object]],
         problems: Problems,
         camera: Camera | None = None,
-        class_counts: Callable[[], Sequence[int]] | None = None,
+        class_counts: Callable[[], Mapping[int, int]] | None = None,
     ) -> None:
         """Check the settings; nothing is opened yet. Raises ConfigError.
 
@@ -53,7 +58,7 @@ class Endpoint:
         self._problems = problems
         self._camera = camera
         self._class_counts = class_counts
-        self._work = Work(intake, predicts, class_names, info)
+        self._work = Work(intake, predicts, classes, info)
         self._token = ""
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="endpoint", daemon=True)

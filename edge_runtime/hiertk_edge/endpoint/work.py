@@ -3,15 +3,17 @@
 import io
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hiertk_protocol.errors import ConfigError, HiertkError, StorageError
+from hiertk_protocol.errors import ConfigError, HiertkError, ProtocolError, StorageError
 from hiertk_protocol.manifest import InputInfo
 from PIL import Image
 
+from hiertk_edge.classes.table import ClassTable
 from hiertk_edge.endpoint.recent import RecentPredictions
-from hiertk_edge.endpoint.record import EndpointCounts, RefusedError
+from hiertk_edge.endpoint.record import EndpointCounts, NamedClasses, RefusedError
 from hiertk_edge.images import FORMATS, Pixels, read_image_bytes, resize
 from hiertk_edge.prediction.record import Answer, Predicts
 from hiertk_edge.sources.record import Intake, Labelled
@@ -30,20 +32,28 @@ class Prediction:
     seconds: float
 
 
+@dataclass(frozen=True)
+class NamedClass:
+    """A class that somebody named. is_provisional: the cloud has not given it a slot yet."""
+
+    name: str
+    slot: int
+    is_provisional: bool
+
+
 class Work:
     """Stores labelled images, predicts, and takes corrections; counts what it does."""
 
     def __init__(
-        self, intake: Intake, predicts: Predicts, class_names: Sequence[str], info: InputInfo
+        self, intake: Intake, predicts: Predicts, classes: NamedClasses, info: InputInfo
     ) -> None:
         """Begin with nothing predicted and nothing counted."""
-        self.class_names = tuple(class_names)
+        self._classes = classes
         self._intake = intake
         self._predicts = predicts
         self._info = info
         self._recent = RecentPredictions(info.raw_bytes)
-        self._slots = {name: slot for slot, name in enumerate(class_names)}
-        self._posted = [0] * len(class_names)
+        self._posted: Counter[str] = Counter()
         self._counts = EndpointCounts()
         self._counting = threading.Lock()
         self._decoding = threading.Lock()
@@ -56,24 +66,43 @@ class Work:
             return self._counts
 
     @property
-    def posted(self) -> tuple[int, ...]:
-        """Labelled images that were stored, by slot."""
-        with self._counting:
-            return tuple(self._posted)
+    def table(self) -> ClassTable:
+        """The classes now."""
+        return self._classes.table
 
-    def slot_of(self, label: str) -> int:
-        """Return a class's slot. Raises RefusedError for what is no class."""
-        slot = self._slots.get(label)
-        if slot is None:
+    @property
+    def posted(self) -> Mapping[str, int]:
+        """Labelled images that were stored, by the name of their class."""
+        with self._counting:
+            return self._posted.copy()
+
+    def name(self, name: str) -> NamedClass:
+        """Return a class, opened if it is new; naming it again is harmless. Raises RefusedError."""
+        try:
+            slot = self._classes.name_new(name)
+        except (ConfigError, ProtocolError) as error:
+            raise RefusedError(422, str(error)) from error
+        except StorageError as error:
+            raise RefusedError(507, str(error)) from error
+        found = self.table.by_slot.get(slot)
+        if found is None:  # the class map took it away at this very moment
+            raise RefusedError(503, "the classes have just changed: name it again", retry_after_s=1)
+        return NamedClass(found.name, slot, found.is_provisional)
+
+    def check_label(self, label: str) -> None:
+        """Raise RefusedError for what is no class."""
+        table = self.table
+        if table.slot_of(label) is None:
             self._count(mislabelled=1)
             raise RefusedError(
-                422, f"no class is called {label[:80]!r}: this bundle has {_some(self.class_names)}"
+                422,
+                f"no class is called {label[:80]!r}: there are {_some(table.names)}: name a new "
+                "one by POST /classes",
             )
-        return slot
 
-    def store(self, data: bytes, slot: int) -> None:
+    def store(self, data: bytes, label: str) -> None:
         """Give a labelled image to the intake. Raises RefusedError."""
-        self._offer(Labelled(self.decode(data), slot, "the HTTP endpoint"))
+        self._offer(Labelled(self.decode(data), label, "the HTTP endpoint"))
 
     def decode(self, data: bytes) -> Pixels:
         """Return an image file's pixels, resized. Raises RefusedError."""
@@ -107,7 +136,7 @@ class Work:
 
         The same correction again stores nothing. Raises RefusedError.
         """
-        slot = self.slot_of(label)
+        self.check_label(label)
         with self._correcting:
             predicted = self._recent.find(prediction)
             if predicted is None:
@@ -118,7 +147,7 @@ class Work:
                 )
             is_right = predicted.said == label
             if predicted.label != label:
-                self._offer(Labelled(predicted.pixels, slot, f"correction of {prediction}"))
+                self._offer(Labelled(predicted.pixels, label, f"correction of {prediction}"))
                 self._recent.label(prediction, label)
                 self._count(
                     corrections=predicted.label is None,
@@ -131,6 +160,8 @@ class Work:
             has_room = self._intake.offer(sample)
         except StorageError as error:
             raise RefusedError(507, str(error)) from error
+        except ConfigError as error:  # its class was retired while it was on its way
+            raise RefusedError(422, str(error)) from error
         if not has_room:
             self._count(refused=1)
             raise RefusedError(
@@ -141,7 +172,7 @@ class Work:
             )
         self._count(taken=1)
         with self._counting:
-            self._posted[sample.slot] += 1
+            self._posted[sample.label] += 1
 
     def _count(self, **more: int) -> None:
         with self._counting:

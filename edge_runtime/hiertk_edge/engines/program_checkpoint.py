@@ -13,6 +13,7 @@ from hiertk_edge.engines.optimizers import Trained
 
 _BUNDLE = "hiertk_bundle_id"
 _STEP = "hiertk_edge_step"
+_OPEN = "hiertk_open_slots"
 _STEP_DIGITS = 15
 _PARAMETERS, _STATISTICS = "parameters", "statistics"
 _HEADER_BYTES = 1 << 16
@@ -38,9 +39,16 @@ class Training:
         }
 
 
-def write_checkpoint(path: Path, training: Training, bundle_id: bytes) -> None:
-    """Write a checkpoint in place of the one at `path`. Raises StorageError."""
-    metadata = {_BUNDLE: bundle_id.hex(), _STEP: str(training.trained.steps)}
+def write_checkpoint(path: Path, training: Training, bundle_id: bytes, open_slots: str) -> None:
+    """Write a checkpoint in place of the one at `path`. Raises StorageError.
+
+    open_slots: what `ExitSlots.text` gives.
+    """
+    metadata = {
+        _BUNDLE: bundle_id.hex(),
+        _STEP: str(training.trained.steps),
+        _OPEN: open_slots,
+    }
     with atomic_file(path) as temporary:
         try:
             save_file(training.by_key(), temporary, metadata)
@@ -48,10 +56,12 @@ def write_checkpoint(path: Path, training: Training, bundle_id: bytes) -> None:
             raise StorageError(f"cannot write {path}: {error}") from error
 
 
-def read_checkpoint(path: Path, exported: Training, bundle_id: bytes, bundle: Path) -> Training:
-    """Return the training at `path`, with the tensors and shapes of `exported`.
+def read_checkpoint(
+    path: Path, exported: Training, bundle_id: bytes, bundle: Path
+) -> tuple[Training, str | None]:
+    """Return the training at `path`, and its open slots if it names them.
 
-    Nothing larger is read. Raises BundleError.
+    The tensors and shapes are those of `exported`; nothing larger is read. Raises BundleError.
     """
     wanted = exported.by_key()
     try:
@@ -70,7 +80,7 @@ def read_checkpoint(path: Path, exported: Training, bundle_id: bytes, bundle: Pa
         first = str(error).strip().splitlines()[0]
         raise BundleError(f"{path} is no checkpoint of this engine: {first}") from error
     trained = exported.trained
-    return Training(
+    training = Training(
         Trained(
             parameters=_group(tensors, _PARAMETERS, trained.parameters),
             moments={kind: _group(tensors, kind, own) for kind, own in trained.moments.items()},
@@ -78,6 +88,7 @@ def read_checkpoint(path: Path, exported: Training, bundle_id: bytes, bundle: Pa
         ),
         statistics=_group(tensors, _STATISTICS, exported.statistics),
     )
+    return training, metadata.get(_OPEN)
 
 
 def _check_size(path: Path, wanted: Tensors) -> None:

@@ -4,6 +4,8 @@ A step first computes everything that is new, then puts it in place in one assig
 that fails changes nothing.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +13,12 @@ import numpy as np
 import torch
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError, ConfigError
+from hiertk_protocol.new_class import ExitRow
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from hiertk_edge.engines.exit_rows import rows_of, with_row
+from hiertk_edge.engines.exit_slots import ExitSlots
 from hiertk_edge.engines.optimizers import stepped, untrained
 from hiertk_edge.engines.program import Program
 from hiertk_edge.engines.program_checkpoint import Training, read_checkpoint, write_checkpoint
@@ -29,7 +34,6 @@ from hiertk_edge.learner import (
     SlotArray,
     StepResult,
     check_images,
-    check_labels,
     check_learning_rate,
 )
 
@@ -57,7 +61,6 @@ class ProgramLearner:
     ) -> None:
         torch.set_num_threads(threads)
         self._manifest = bundle.manifest
-        self._bias = torch.from_numpy(bundle.manifest.classes.bias())
         self._program = program
         self._names: ProgramState = read_names(bundle.path(STATE))
         values = read_values(bundle.path(PARAMETERS), self._names)
@@ -68,10 +71,12 @@ class ProgramLearner:
             ),
             {name: values[name] for name in self._names.statistics},
         )
+        saved = None
         if checkpoint is not None:
-            self._training = read_checkpoint(
+            self._training, saved = read_checkpoint(
                 checkpoint, self._training, bundle.manifest.bundle_id, bundle.folder
             )
+        self._slots = _open_slots(bundle, saved, checkpoint)
         self._gradients: Tensors | None = None
         self._learning_rate = bundle.manifest.optimizer.learning_rate
 
@@ -91,6 +96,28 @@ class ProgramLearner:
     @property
     def fixed_batch_size(self) -> int | None:
         return self._program.batch_size
+
+    @property
+    def open_slots(self) -> frozenset[int]:
+        return self._slots.open
+
+    def exit_rows(self, slots: Sequence[int]) -> list[ExitRow]:
+        for slot in slots:
+            self._slots.check(slot)
+        return rows_of(self._training.trained, slots)
+
+    def open_slot(self, slot: int, row: ExitRow | None = None) -> None:
+        self._slots.check(slot)
+        trained = with_row(self._training.trained, slot, row)
+        self._training = replace(self._training, trained=trained)
+        self._slots.add(slot)
+
+    def close_slot(self, slot: int) -> None:
+        self._slots.check(slot)
+        self._slots.remove(slot)
+
+    def adjust(self, prior: Float32Array | None) -> None:
+        self._slots.adjust(prior)
 
     def can_train(self, samples: int) -> bool:
         size = self._program.batch_size
@@ -117,16 +144,18 @@ class ProgramLearner:
         self._training = self._updated(self._gradients, self._training.statistics)
         self._gradients = None
 
-    def evaluate(self, images: Float32Array, labels: SlotArray) -> StepResult:
-        self._check(images, labels)
+    def evaluate(self, images: Float32Array, labels: SlotArray | None = None) -> StepResult:
+        check_images(images, self._manifest.input.shape)
+        if labels is not None:
+            self._slots.check_labels(labels, len(images))
         pieces = [self._infer(piece) for piece in self._pieces(images)]
         features = torch.cat([piece[0] for piece in pieces])
         logits = torch.cat([piece[1] for piece in pieces])
-        loss = cross_entropy(logits, torch.tensor(labels))
-        return StepResult(loss.item(), features.numpy(), logits.numpy())
+        loss = math.nan if labels is None else cross_entropy(logits, torch.tensor(labels)).item()
+        return StepResult(loss, features.numpy(), logits.numpy())
 
     def save(self, path: Path) -> None:
-        write_checkpoint(path, self._training, self._manifest.bundle_id)
+        write_checkpoint(path, self._training, self._manifest.bundle_id, self._slots.text())
 
     def parameters(self) -> dict[str, Float32Array]:
         """Return copies of all parameters and running statistics by PyTorch's names."""
@@ -142,20 +171,18 @@ class ProgramLearner:
         trained = stepped(info, self._learning_rate, self._training.trained, gradients)
         return Training(trained, statistics)
 
-    def _check(self, images: Float32Array, labels: SlotArray) -> None:
-        check_images(images, self._manifest.input.shape)
-        check_labels(labels, len(images), len(self._manifest.classes.names))
-
     def _compute(self, images: Float32Array, labels: SlotArray) -> _Computed:
-        self._check(images, labels)
+        check_images(images, self._manifest.input.shape)
+        self._slots.check_labels(labels, len(images))
         count = len(images)
         if not self.can_train(count):
             raise ConfigError(self._refusal(count))
         targets = torch.zeros(count, self._manifest.classes.capacity)
         targets[torch.arange(count), torch.tensor(labels)] = 1 / count
+        bias = torch.from_numpy(self._slots.training_bias)
         inputs = (_tensor(images), targets)
         outputs = self._program.step(
-            [*(self._padded(value) for value in inputs), self._bias, *self._state()]
+            [*(self._padded(value) for value in inputs), bias, *self._state()]
         )
         loss, features, logits, *rest = outputs
         trained, moved = self._training.trained.parameters, self._training.statistics
@@ -163,13 +190,14 @@ class ProgramLearner:
             raise BundleError(f"the program gives {len(outputs)} values: export the bundle again")
         result = StepResult(loss.item(), features[:count].numpy(), logits[:count].numpy())
         return _Computed(
-            result,
+            self._slots.unadjusted(result, labels),
             gradients=_named(trained, rest[: len(trained)]),
             statistics=_named(moved, rest[len(trained) :]),
         )
 
     def _infer(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features, logits = self._program.infer([self._padded(images), self._bias, *self._state()])
+        bias = torch.from_numpy(self._slots.evaluation_bias)
+        features, logits = self._program.infer([self._padded(images), bias, *self._state()])
         return features[: len(images)], logits[: len(images)]
 
     def _state(self) -> list[Tensor]:
@@ -196,6 +224,13 @@ class ProgramLearner:
                 "images; export with --normalization group or frozen for smaller batches"
             )
         return f"a batch of {count}: this program trains on up to {size} images"
+
+
+def _open_slots(bundle: Bundle, saved: str | None, checkpoint: Path | None) -> ExitSlots:
+    try:
+        return ExitSlots(bundle.manifest.classes, saved)
+    except ValueError as error:
+        raise BundleError(f"{checkpoint} is no checkpoint of this engine: {error}") from error
 
 
 def _tensor(images: Float32Array) -> Tensor:

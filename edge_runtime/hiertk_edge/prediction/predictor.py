@@ -6,7 +6,7 @@ neither ever waits for the network.
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from hiertk_protocol.prediction_messages import (
     PredictionContract,
 )
 
+from hiertk_edge.classes import ClassTable, ExportedClasses, KnowsClasses
 from hiertk_edge.images import Float32Array, Pixels, normalize
 from hiertk_edge.learner import Learner
 from hiertk_edge.prediction.calibration import (
@@ -68,11 +69,17 @@ class PredictionCounts:
 
 @dataclass(frozen=True)
 class _Early:
-    """What the early exit says of one image. features: (1, C, H, W)."""
+    """What the early exit says of one image. features: (1, C, H, W). table: the classes then."""
 
     scores: Scores
+    table: ClassTable
     features: Float32Array
     edge_step: int
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether the likeliest class has no slot in the cloud."""
+        return self.scores.best in self.table.provisional
 
 
 class Predictor:
@@ -89,11 +96,15 @@ class Predictor:
         *,
         calibration: Calibration = NOT_CALIBRATED,
         cloud: CloudHelp | None = None,
+        classes: KnowsClasses | None = None,
     ) -> None:
-        """Prepare. turns: the trainer's, too. cloud: None for a device that works alone."""
+        """Prepare. turns: the trainer's, too. cloud: None for a device that works alone.
+
+        classes: the device's; None: the bundle's, for ever.
+        """
         self._learner = learner
         self._input = manifest.input
-        self._names = manifest.classes.names
+        self._classes = classes or ExportedClasses(manifest.classes)
         self._bits = manifest.features.bits
         self._contract = PredictionContract(manifest)
         self._turns = turns
@@ -121,47 +132,46 @@ class Predictor:
         """
         early = self._ask_early_exit(normalize(pixels[None], self._input))
         cloud = self._cloud
-        if cloud is None or not cloud.below:
-            return self._keep(early, "the cloud is not asked")
-        if early.scores.confidence >= cloud.below:
-            return self._keep(early, "sure")
-        bits = self._bits if cloud.bits is None else cloud.bits()
-        request = self._contract.request(quantize(early.features, bits))
+        why = _why_not_ask(early, cloud)
+        if cloud is None or why:
+            return self._keep(early, why)
         try:
-            reply = self._contract.read_reply(cloud.ask(request, cloud.deadline_s), samples=1)
+            reply = self._ask_final_exit(early, cloud)
+            scores = _scores_of_cloud(reply, early.table)
         except TransportError as error:
             return self._keep(early, str(error), "unanswered")
         except CloudRefusedError as error:
             return self._keep(early, f"the cloud refused: {error}", "refused")
         except ProtocolError as error:
             return self._keep(early, f"the cloud's reply is unusable: {error}", "refused")
-        return self._replace(early, reply)
+        return self._replace(early, reply, scores)
+
+    def _ask_final_exit(self, early: _Early, cloud: CloudHelp) -> FinalExitReply:
+        bits = self._bits if cloud.bits is None else cloud.bits()
+        request = self._contract.request(quantize(early.features, bits))
+        return self._contract.read_reply(cloud.ask(request, cloud.deadline_s), samples=1)
 
     def _ask_early_exit(self, image: Float32Array) -> _Early:
         with self._turns.turn():
-            result = self._learner.evaluate(image, np.zeros(1, np.int64))
+            result = self._learner.evaluate(image)
             edge_step = self._learner.edge_step
+            table, open_slots = self._classes.table, self._learner.open_slots
         if not np.isfinite(result.logits).all():
             raise ProtocolError("the early exit's logits are not finite: training diverged")
         probabilities = softmax(result.logits, self.calibration.temperature)[0]
-        return _Early(self._scores(probabilities), result.features, edge_step)
-
-    def _scores(self, probabilities: Probabilities) -> Scores:
-        """Return the open slots' classes, of probabilities (slots,)."""
-        of_open = probabilities[: len(self._names)]
-        best = np.argsort(-of_open, kind="stable").tolist()
-        return Scores(tuple((self._names[slot], float(of_open[slot])) for slot in best))
+        slots = [slot for slot in table.by_slot if slot in open_slots]
+        return _Early(_scores(probabilities, slots, table), table, result.features, edge_step)
 
     def _keep(self, early: _Early, why: str, outcome: _Outcome = "by early exit") -> Answer:
         self._count(outcome)
         return Answer("early exit", why, early.scores, early.scores, early.edge_step)
 
-    def _replace(self, early: _Early, reply: FinalExitReply) -> Answer:
+    def _replace(self, early: _Early, reply: FinalExitReply, scores: Scores) -> Answer:
         self._count("by cloud")
         return Answer(
             by="final exit",
             why="the early exit was not sure",
-            scores=self._scores(reply.probabilities[0].astype(np.float64)),
+            scores=scores,
             early=early.scores,
             edge_step=early.edge_step,
             cloud_step=reply.cloud_step,
@@ -170,3 +180,32 @@ class Predictor:
     def _count(self, outcome: _Outcome) -> None:
         with self._lock:
             self._outcomes[outcome] += 1
+
+
+def _why_not_ask(early: _Early, cloud: CloudHelp | None) -> str:
+    """Return why the early exit's answer stands without the cloud's; "" if it does not."""
+    if cloud is None or not cloud.below:
+        return "the cloud is not asked"
+    if early.scores.confidence >= cloud.below:
+        return "sure"
+    return "the cloud does not know this class yet" if early.is_provisional else ""
+
+
+def _scores_of_cloud(reply: FinalExitReply, table: ClassTable) -> Scores:
+    """Return the final exit's scores of the classes that the device knows.
+
+    The cloud's class map may be newer. A provisional class's slot is another's there. Raises
+    ProtocolError if the cloud thinks of none of them.
+    """
+    probabilities = reply.probabilities[0].astype(np.float64)
+    slots = list(table.map.by_slot)
+    total = float(probabilities[slots].sum())
+    if total <= 0:
+        raise ProtocolError("it names only classes that this device does not know yet")
+    return _scores(probabilities / total, slots, table)
+
+
+def _scores(probabilities: Probabilities, slots: Sequence[int], table: ClassTable) -> Scores:
+    """Return the classes of some slots, of probabilities (slots,)."""
+    best = sorted(slots, key=lambda slot: -probabilities[slot])
+    return Scores(tuple((table.by_slot[slot].name, float(probabilities[slot])) for slot in best))

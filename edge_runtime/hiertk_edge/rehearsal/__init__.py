@@ -1,5 +1,6 @@
 """The rehearsal memory: labelled images on the device, from their arrival on."""
 
+from hiertk_edge.rehearsal.batches import Wanted
 from hiertk_edge.rehearsal.memory import DEFAULT_MAX_BYTES, DEFAULT_MAX_WAITING, RehearsalMemory
 from hiertk_edge.rehearsal.record import ClassCounts, MixedBatch
 
@@ -9,4 +10,5 @@ __all__ = [
     "ClassCounts",
     "MixedBatch",
     "RehearsalMemory",
+    "Wanted",
 ]

@@ -1,6 +1,7 @@
 """The table of cells in memory: who is in which row of the file. 21 bytes a cell, no pixels."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from hiertk_edge.rehearsal.held_out import DIGEST_BYTES, rank_of
 from hiertk_edge.rehearsal.room import HEAD_BYTES
 
-NOBODY, UNKNOWN = -1, -2  # the slots of a cell that is empty, or damaged
+# The slots of a cell that is empty, damaged, or of a class that is nowhere any more.
+NOBODY, UNKNOWN, LOST = -1, -2, -3
 _HEAD = struct.Struct(f"<qi?3x{DIGEST_BYTES}s")
 assert _HEAD.size == HEAD_BYTES
 
@@ -30,17 +32,18 @@ class Place(IntEnum):
 class Head:
     """What is stored with the pixels.
 
-    number: in the order of arrival. slot: the class, NOBODY once the sample is wiped.
+    number: in the order of arrival. label: what stands for the class, see labels.py; NOBODY once
+    the sample is wiped.
     """
 
     number: int
-    slot: int
+    label: int
     held_out: bool
     digest: bytes
 
     def to_bytes(self) -> bytes:
         """Return the stored form, always of the same size: a row is overwritten where it is."""
-        return _HEAD.pack(self.number, self.slot, self.held_out, self.digest)
+        return _HEAD.pack(self.number, self.label, self.held_out, self.digest)
 
     @classmethod
     def of(cls, data: bytes) -> "Head":
@@ -61,12 +64,21 @@ class Cells:
         self.number = np.zeros(count, np.int64)
         self.rank = np.zeros(count, np.uint64)
 
-    def put(self, cell: int, head: Head, place: Place) -> None:
+    def put(self, cell: int, head: Head, place: Place, slot: int) -> None:
         """Note who is in a cell now."""
         self.place[cell] = place
-        self.slot[cell] = head.slot
+        self.slot[cell] = slot
         self.number[cell] = head.number
         self.rank[cell] = rank_of(head.digest)
+
+    def move(self, moves: Mapping[int, int | None]) -> None:
+        """Note the slots that classes have now; samples of a class without one are LOST."""
+        before = self.slot.copy()
+        for slot, target in moves.items():
+            chosen = before == slot
+            self.slot[chosen] = LOST if target is None else target
+            if target is None:
+                self.place[chosen] = Place.FREE
 
     def count(self, place: Place) -> int:
         """Return the number of cells that serve this."""

@@ -8,11 +8,13 @@ from random import Random
 import numpy as np
 from hiertk_protocol.errors import StorageError
 
+from hiertk_edge.classes.table import ClassTable
 from hiertk_edge.damaged_file import DamagedError
-from hiertk_edge.rehearsal.cells import NOBODY, UNKNOWN, WIPED, Cells, Head, Place
+from hiertk_edge.rehearsal.cells import LOST, NOBODY, UNKNOWN, WIPED, Cells, Head, Place
 from hiertk_edge.rehearsal.file import MemoryFile
 from hiertk_edge.rehearsal.held_out import surplus
-from hiertk_edge.rehearsal.reservoir import Reservoir
+from hiertk_edge.rehearsal.labels import MOST_LABELS, NOWHERE, SampleLabels
+from hiertk_edge.rehearsal.reservoir import Reservoir, moved_states
 from hiertk_edge.rehearsal.room import Room
 from hiertk_edge.rehearsal.schema import Progress
 
@@ -25,9 +27,11 @@ _log = logging.getLogger(__name__)
 class Contents:
     """The samples by cell, those to rehearse, and how far training has come.
 
-    damaged: samples that could not be read, and were dropped.
+    labels: what the samples' labels stand for. damaged: samples that could not be read, and were
+    dropped.
     """
 
+    labels: SampleLabels
     cells: Cells
     reservoir: Reservoir
     progress: Progress
@@ -47,46 +51,83 @@ class Contents:
             file.wipe(part)
             for cell in part:
                 self.reservoir.remove(int(self.cells.slot[cell]), cell)
-                self.cells.put(cell, WIPED, Place.FREE)
+                self.cells.put(cell, WIPED, Place.FREE, NOBODY)
+
+    def follow(self, table: ClassTable, file: MemoryFile, room: Room) -> None:
+        """Move the samples to the slots of their classes, and wipe those of lost classes.
+
+        All moves are one transaction; wiping goes on at the next start if it is cut short.
+        """
+        after = self.labels.following(table)
+        if after.rows != self.labels.rows:
+            moves = table.moves(self.labels.known)
+            reservoir = self.reservoir.moved(moves)
+            file.relabel(after.rows, reservoir.states)
+            self.labels, self.reservoir = after, reservoir
+            self.cells.move(moves)
+        self.wipe_lost(file, room)
+
+    def wipe_lost(self, file: MemoryFile, room: Room) -> None:
+        """Overwrite the samples of classes that are nowhere any more."""
+        lost = self.labels.lost
+        if lost:
+            self.wipe(np.flatnonzero(self.cells.slot == LOST).tolist(), file, room)
+            file.drop_labels(lost)
+            self.labels = self.labels.without(lost)
 
 
-def load(file: MemoryFile, room: Room, class_slots: int) -> Contents:
-    """Read who is where, and let go what there is no room for: never what waits."""
-    contents = _read(file, room, class_slots)
+def load(file: MemoryFile, room: Room, table: ClassTable) -> Contents:
+    """Read who is where, follow the classes, and let go what there is no room for.
+
+    What waits is never let go.
+    """
+    labels = SampleLabels(file.labels())
+    after = labels.following(table)
+    if after.rows != labels.rows:
+        file.relabel(after.rows, moved_states(file.classes(), table.moves(labels.known)))
+    contents = _read(file, room, after)
+    contents.wipe_lost(file, room)
     _shrink_reservoir(contents, file)
     _shrink_held_out(contents, file, room)
     if file.cell_count() > room.samples:
-        _cut(contents, file, room, class_slots)
+        _cut(contents, file, room)
     return contents
 
 
-def _read(file: MemoryFile, room: Room, class_slots: int) -> Contents:
+def _read(file: MemoryFile, room: Room, labels: SampleLabels) -> Contents:
     progress = file.progress()
     cells = Cells(max(room.samples, file.cell_count()))
     kept = file.kept(len(cells.place))
     damaged = 0
     newest = progress.through
     for cell, head in file.heads():
-        if head is None or not _is_sound(head, class_slots):
+        slot = None if head is None else _slot_of(head, labels)
+        if head is None or slot is None:
             damaged += 1
             cells.slot[cell] = UNKNOWN
             continue
-        cells.put(cell, head, _place_of(head, progress.through, is_kept=bool(kept[cell])))
+        place = _place_of(head, slot, progress.through, is_kept=bool(kept[cell]))
+        cells.put(cell, head, place, slot)
         newest = max(newest, head.number)
     members = cells.oldest_first(Place.RESERVOIR).tolist()
-    states = {slot: state for slot, state in file.classes().items() if slot < class_slots}
     reservoir = Reservoir(
-        room.reservoir, states, ((int(cells.slot[cell]), cell) for cell in members)
+        room.reservoir, file.classes(), ((int(cells.slot[cell]), cell) for cell in members)
     )
-    return Contents(cells, reservoir, progress, newest + 1, damaged)
+    return Contents(labels, cells, reservoir, progress, newest + 1, damaged)
 
 
-def _is_sound(head: Head, class_slots: int) -> bool:
-    return NOBODY <= head.slot < class_slots and 0 <= head.number < _LARGEST_NUMBER
+def _slot_of(head: Head, labels: SampleLabels) -> int | None:
+    """Return the slot of a sample, also NOBODY or LOST; None if it is damaged."""
+    if not (NOBODY <= head.label < MOST_LABELS and 0 <= head.number < _LARGEST_NUMBER):
+        return None
+    if head.label == NOBODY:
+        return NOBODY
+    slot = labels.slot_of(head.label)
+    return LOST if slot == NOWHERE else slot
 
 
-def _place_of(head: Head, through: int, *, is_kept: bool) -> Place:
-    if head.slot == NOBODY:
+def _place_of(head: Head, slot: int, through: int, *, is_kept: bool) -> Place:
+    if slot < 0:
         return Place.FREE
     if head.held_out:
         return Place.HELD_OUT
@@ -110,7 +151,7 @@ def _shrink_held_out(contents: Contents, file: MemoryFile, room: Room) -> None:
     contents.wipe([cells.find(Place.HELD_OUT, rank) for _, rank in gone], file, room)
 
 
-def _cut(contents: Contents, file: MemoryFile, room: Room, class_slots: int) -> None:
+def _cut(contents: Contents, file: MemoryFile, room: Room) -> None:
     """Move samples to the front and cut the file; it stays as large as it was if that fails."""
     place = contents.cells.place
     used = np.flatnonzero(place != Place.FREE)
@@ -125,5 +166,5 @@ def _cut(contents: Contents, file: MemoryFile, room: Room, class_slots: int) -> 
     except StorageError as error:
         _log.warning("the rehearsal memory could not be made smaller: %s", error)
         return
-    again = _read(file, room, class_slots)
+    again = _read(file, room, contents.labels)
     contents.cells, contents.reservoir = again.cells, again.reservoir

@@ -15,13 +15,17 @@ import numpy.typing as npt
 from hiertk_protocol.private_files import OWNER_ONLY
 from hiertk_protocol.storage import transaction
 
+from hiertk_edge.classes.table import ClassInSlot
 from hiertk_edge.damaged_file import reporting
 from hiertk_edge.rehearsal.cells import WIPED, Head
+from hiertk_edge.rehearsal.labels import MOST_LABELS, NOWHERE, LabelRow
 from hiertk_edge.rehearsal.reservoir import ClassState
 from hiertk_edge.rehearsal.room import HEAD_BYTES, MOST_SAMPLES, PAGE_BYTES, WAL_PAGES
 from hiertk_edge.rehearsal.schema import (
+    FROM_1,
     SCHEMA,
     SCHEMA_VERSION,
+    FirstOwner,
     Owner,
     Progress,
     are_counts,
@@ -73,7 +77,7 @@ class MemoryFile:
         """Refuse what is no whole memory. Raises DamagedError."""
         with self._reporting():
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA_VERSION:
+            if version not in (1, SCHEMA_VERSION):
                 raise ValueError(f"version {version}, this is {SCHEMA_VERSION}")
             if self._path.stat().st_size <= _CHECKED_BYTES:
                 (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
@@ -87,20 +91,73 @@ class MemoryFile:
             row = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return bool(row[0] == 0)
 
-    def owner(self) -> Owner:
-        """Read whose samples these are."""
+    @property
+    def is_of_schema_1(self) -> bool:
+        """Whether it has no labels yet."""
+        with self._reporting():
+            row = self._database.execute("PRAGMA user_version").fetchone()
+            return bool(row[0] == 1)
+
+    def first_owner(self) -> FirstOwner:
+        """Read whose samples these are, in schema 1."""
         with self._reporting():
             query = "SELECT bundle_id, input_size, class_count, class_names FROM owner LIMIT 2"
             ((bundle_id, input_size, count, names),) = self._database.execute(query).fetchall()
             if not (is_sha256(bundle_id) and is_sha256(names) and are_counts(input_size, count)):
                 raise ValueError("its owner is damaged")
-            return Owner(bundle_id, input_size, count, names)
+            return FirstOwner(Owner(bundle_id, input_size), count, names)
 
-    def hand_over(self, owner: Owner) -> None:
-        """Write whose samples these are from now on."""
+    def upgrade(self, owner: Owner, rows: Mapping[int, LabelRow]) -> None:
+        """Bring schema 1 up to date. rows: what its slots stand for."""
+        with self._reporting(), transaction(self._database):
+            for statement in FROM_1.split(";\n"):
+                self._database.execute(statement)
+            self._write_owner(owner)
+            self._write_labels(rows)
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def owner(self) -> Owner:
+        """Read whose samples these are."""
+        with self._reporting():
+            query = "SELECT bundle_id, input_size FROM owner LIMIT 2"
+            ((bundle_id, input_size),) = self._database.execute(query).fetchall()
+            if not (is_sha256(bundle_id) and are_counts(input_size)):
+                raise ValueError("its owner is damaged")
+            return Owner(bundle_id, input_size)
+
+    def hand_over(self, owner: Owner, rows: Mapping[int, LabelRow]) -> None:
+        """Write whose samples these are from now on, and what their labels stand for."""
         with self._reporting(), transaction(self._database):
             self._database.execute("DELETE FROM owner")
             self._write_owner(owner)
+            self._write_labels(rows)
+
+    def labels(self) -> dict[int, LabelRow]:
+        """Read what the samples' labels stand for."""
+        with self._reporting():
+            query = "SELECT label, slot, name, since FROM labels LIMIT ?"
+            rows = self._database.execute(query, (MOST_LABELS,)).fetchall()
+            if not all(_is_label(*row) for row in rows):
+                raise ValueError("its labels are damaged")
+            return {
+                label: LabelRow(slot, ClassInSlot(name, since)) for label, slot, name, since in rows
+            }
+
+    def relabel(self, rows: Mapping[int, LabelRow], classes: Mapping[int, ClassState]) -> None:
+        """Write what the labels stand for now, and the counts by the slots of now."""
+        with self._reporting(), transaction(self._database):
+            self._write_labels(rows)
+            self._database.execute("DELETE FROM classes")
+            self._write_classes(classes)
+
+    def drop_labels(self, labels: Sequence[int]) -> None:
+        """Forget labels whose samples are wiped, and empty the log of what was written before."""
+        with self._reporting():
+            with transaction(self._database):
+                self._database.executemany(
+                    "DELETE FROM labels WHERE label = ?", [(label,) for label in labels]
+                )
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def progress(self) -> Progress:
         """Read how far training has come."""
@@ -153,10 +210,15 @@ class MemoryFile:
             row = self._database.execute(query, parameters).fetchone()
             return (Head.of(row[0]), row[1]) if row else None
 
-    def write(self, cell: int, head: Head, pixels: bytes) -> None:
-        """Put a sample into a cell, in place of whoever was there."""
+    def write(self, cell: int, head: Head, pixels: bytes, row: LabelRow | None = None) -> None:
+        """Put a sample into a cell, in place of whoever was there.
+
+        row: what its label stands for, if it is a new one.
+        """
         with self._reporting(), transaction(self._database):
             self._write(cell, head, pixels)
+            if row is not None:
+                self._add_labels({head.label: row})
 
     def settle(
         self,
@@ -172,10 +234,7 @@ class MemoryFile:
                 ("INSERT OR IGNORE INTO kept VALUES (?)", joined),
             ):
                 self._database.executemany(statement, [(cell,) for cell in cells])
-            self._database.executemany(
-                "INSERT OR REPLACE INTO classes VALUES (?, ?, ?)",
-                [(slot, state.seen, state.is_full) for slot, state in classes.items()],
-            )
+            self._write_classes(classes)
             self._database.execute(
                 "UPDATE progress SET batches = ?, through = ?",
                 (progress.batches, progress.through),
@@ -236,10 +295,30 @@ class MemoryFile:
         )
 
     def _write_owner(self, owner: Owner) -> None:
-        self._database.execute(
-            "INSERT INTO owner VALUES (?, ?, ?, ?)",
-            (owner.bundle_id, owner.input_size, owner.class_count, owner.class_names),
+        values = (owner.bundle_id, owner.input_size)
+        self._database.execute("INSERT INTO owner VALUES (?, ?)", values)
+
+    def _write_labels(self, rows: Mapping[int, LabelRow]) -> None:
+        self._database.execute("DELETE FROM labels")
+        self._add_labels(rows)
+
+    def _add_labels(self, rows: Mapping[int, LabelRow]) -> None:
+        self._database.executemany(
+            "INSERT INTO labels VALUES (?, ?, ?, ?)",
+            [(label, row.slot, row.known.name, row.known.since) for label, row in rows.items()],
+        )
+
+    def _write_classes(self, classes: Mapping[int, ClassState]) -> None:
+        self._database.executemany(
+            "INSERT OR REPLACE INTO classes VALUES (?, ?, ?)",
+            [(slot, state.seen, state.is_full) for slot, state in classes.items()],
         )
 
     def _reporting(self) -> AbstractContextManager[None]:
         return reporting(self._path)
+
+
+def _is_label(label: object, slot: object, name: object, since: object) -> bool:
+    if not (are_counts(label, since) and isinstance(name, str) and isinstance(slot, int)):
+        return False
+    return NOWHERE <= slot < MOST_LABELS

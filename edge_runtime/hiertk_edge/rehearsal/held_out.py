@@ -7,9 +7,9 @@ DIGEST_BYTES = 16
 _RANKS = 1 << 64
 
 
-def digest_of(pixels: bytes, slot: int) -> bytes:
+def digest_of(pixels: bytes, label: int) -> bytes:
     """Return what tells a labelled image from others: the head of a sha256."""
-    return hashlib.sha256(slot.to_bytes(4, "little") + pixels).digest()[:DIGEST_BYTES]
+    return hashlib.sha256(label.to_bytes(4, "little") + pixels).digest()[:DIGEST_BYTES]
 
 
 def rank_of(digest: bytes) -> int:

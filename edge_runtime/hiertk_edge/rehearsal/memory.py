@@ -15,13 +15,15 @@ import numpy.typing as npt
 from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.manifest import Manifest
 
+from hiertk_edge.classes.record import ExportedClasses, KnowsClasses
 from hiertk_edge.damaged_file import DamagedError, remove_set_aside, set_aside
 from hiertk_edge.images import Pixels
-from hiertk_edge.rehearsal.batches import choose, read
+from hiertk_edge.rehearsal.batches import Wanted, choose, choose_kept, is_full, read
 from hiertk_edge.rehearsal.cells import UNKNOWN, Head, Place
 from hiertk_edge.rehearsal.contents import Contents, load
 from hiertk_edge.rehearsal.file import MemoryFile
 from hiertk_edge.rehearsal.held_out import digest_of, is_held_out, rank_of, surplus
+from hiertk_edge.rehearsal.labels import LabelRow
 from hiertk_edge.rehearsal.opening import open_file
 from hiertk_edge.rehearsal.record import ClassCounts, MixedBatch
 from hiertk_edge.rehearsal.reservoir import ClassState, Reservoir
@@ -44,6 +46,7 @@ class RehearsalMemory:
         path: Path,
         *,
         manifest: Manifest,
+        classes: KnowsClasses | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
         max_waiting: int = DEFAULT_MAX_WAITING,
         held_out_share: float = 0.1,
@@ -51,24 +54,26 @@ class RehearsalMemory:
     ) -> None:
         """Open or create the memory.
 
-        max_bytes: of the file, for what is kept: reservoir and held-out share; 0 keeps nothing.
-        max_waiting: samples that may wait for training, in addition. seed: of a new memory. Raises
-        ConfigError if it holds what does not fit the bundle, StorageError. One that is damaged is
-        set aside, with a warning, and a new one begun.
+        classes: the device's; None: the bundle's, for ever. max_bytes: of the file, for what is
+        kept: reservoir and held-out share; 0 keeps nothing. max_waiting: samples that may wait for
+        training, in addition. seed: of a new memory. Raises ConfigError if it holds what does not
+        fit the bundle, StorageError. One that is damaged is set aside, with a warning, and a new
+        one begun.
         """
         _check_settings(max_bytes, max_waiting, held_out_share)
         self._path = path
         self._manifest = manifest
+        self._classes = classes or ExportedClasses(manifest.classes)
+        self._table = self._classes.table
         self._seed = seed
         self._share = held_out_share
         self._shape = (manifest.input.size, manifest.input.size, 3)
-        self._slots = manifest.classes.capacity
         self._room = plan_room(
             manifest.input.raw_bytes,
             max_bytes=max_bytes,
             max_waiting=max_waiting,
             held_out_share=held_out_share,
-            class_slots=self._slots,
+            class_slots=manifest.classes.capacity,
         )
         self._changed = threading.Condition(threading.RLock())
         try:
@@ -121,51 +126,72 @@ class RehearsalMemory:
         """
         self._check(sample)
         pixels = np.ascontiguousarray(sample.pixels).tobytes()
-        digest = digest_of(pixels, sample.slot)
-        rank = rank_of(digest)
         with self._changed:
-            if self._held.cells.holds(rank):
+            self._follow()
+            slot = self._slot_of(sample)
+            labels = self._held.labels.of_slot(slot)
+            ranks = [rank_of(digest_of(pixels, label)) for label in labels]
+            if any(map(self._held.cells.holds, ranks)):
                 return True
+            label = labels[0] if labels else self._held.labels.free(slot)
+            digest = digest_of(pixels, label)
+            rank = rank_of(digest)
             if self._room.held_out and is_held_out(rank, self._share):
-                place, cell = Place.HELD_OUT, self._held_out_cell(sample.slot, rank)
+                place, cell = Place.HELD_OUT, self._held_out_cell(slot, rank)
             elif self._held.cells.count(Place.WAITING) < self._room.waiting:
                 place, cell = Place.WAITING, self._held.cells.free()
             else:
                 return False
             if cell is None:
                 return True
-            head = Head(self._held.next_number, sample.slot, place is Place.HELD_OUT, digest)
+            head = Head(self._held.next_number, label, place is Place.HELD_OUT, digest)
+            row = None if labels else LabelRow(slot, self._table.by_slot[slot])
             with self._renewing():
-                self._file.write(cell, head, pixels)
-            self._held.cells.put(cell, head, place)
+                self._file.write(cell, head, pixels, row)
+            if row is not None:
+                self._held.labels.add(label, row)
+            self._held.cells.put(cell, head, place, slot)
             self._held.next_number += 1
             self._changed.notify_all()
             return True
 
-    def wait(self, timeout_s: float, at_least: int = 1) -> bool:
-        """Wait until so many samples wait for training; return whether they do."""
+    def is_ready(self, wanted: Wanted) -> bool:
+        """Return whether more waiting samples would change nothing about the next batch."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self._held.cells.count(Place.WAITING) >= at_least, timeout_s
-            )
+            return is_full(self._held, wanted)
 
-    def next_batch(
-        self, size: int, *, rehearsed_share: float = 0.5, at_least: int = 1
-    ) -> MixedBatch | None:
-        """Return up to `size` samples to train on; None if fewer than `at_least` fresh ones wait.
+    def wait(self, timeout_s: float, wanted: Wanted) -> bool:
+        """Wait until the next batch is as it is wanted; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: is_full(self._held, wanted), timeout_s)
 
-        rehearsed_share: below 1, how much of the batch is rehearsed. Where fresh or rehearsed ones
-        are short, the others take their place. Nothing is taken out before `trained`: until then,
-        also after a crash, the batch is the same again, but for samples that came since. Raises
-        StorageError.
+    def next_batch(self, wanted: Wanted, *, at_least: int = 1) -> MixedBatch | None:
+        """Return samples to train on; None if fewer than `at_least` fresh ones wait.
+
+        Where rehearsed ones are short, fresh ones take their place. Nothing is taken out before
+        `trained`: until then, also after a crash, the batch is the same again, but for samples that
+        came since. Raises StorageError.
         """
         with self._changed:
+            self._follow()
             while self._held.cells.count(Place.WAITING) >= max(1, at_least):
-                cells, fresh = choose(self._held, size, rehearsed_share)
+                cells, fresh = choose(self._held, wanted)
                 batch = self._read(cells, fresh)
                 if batch is not None:
                     return batch
             return None
+
+    def kept_batch(self, wanted: Wanted, number: int) -> MixedBatch:
+        """Return kept samples alone, maybe none; another number, another batch.
+
+        Raises StorageError.
+        """
+        with self._changed:
+            self._follow()
+            while True:
+                batch = self._read(choose_kept(self._held, wanted, number))
+                if batch is not None:
+                    return batch
 
     def trained(self, batch: MixedBatch) -> None:
         """Take a batch's fresh samples out of the waiting room; the reservoir keeps some.
@@ -195,11 +221,20 @@ class RehearsalMemory:
     def held_out(self, batch_size: int) -> Iterator[tuple[Pixels, SlotArray]]:
         """Yield the held-out samples: (N, size, size, 3) uint8, slots (N,) int64."""
         with self._changed:
+            self._follow()
             numbers = self._held.cells.number[self._held.cells.oldest_first(Place.HELD_OUT)]
         for start in range(0, len(numbers), batch_size):
             batch = self._read_held_out(numbers[start : start + batch_size])
             if len(batch.slots):
                 yield batch.pixels, batch.slots
+
+    def follow(self) -> None:
+        """Move all samples to the slots that their classes have now; wipe those of lost classes.
+
+        Raises StorageError; it is tried again whenever the memory is used, and at its opening.
+        """
+        with self._changed:
+            self._follow()
 
     def forget(self, slot: int) -> None:
         """Overwrite every sample of a class, and forget its counts.
@@ -227,11 +262,22 @@ class RehearsalMemory:
                 f"{sample.origin}: pixels must be {self._shape} uint8, "
                 f"got {pixels.shape} {pixels.dtype}: resize the image first"
             )
-        if not 0 <= sample.slot < self._slots:
+
+    def _slot_of(self, sample: Labelled) -> int:
+        slot = self._table.slot_of(sample.label)
+        if slot is None:
             raise ConfigError(
-                f"{sample.origin}: label {sample.slot} has no class: "
-                f"this bundle has slots 0 to {self._slots - 1}"
+                f"{sample.origin}: {sample.label[:80]!r} is no class of this device now"
             )
+        return slot
+
+    def _follow(self) -> None:
+        table = self._classes.table
+        if table is self._table:
+            return
+        with self._renewing():
+            self._held.follow(table, self._file, self._room)
+        self._table = table
 
     def _held_out_cell(self, slot: int, rank: int) -> int | None:
         """Return where a held-out image goes; None if the share is full and it is the one to go."""
@@ -259,9 +305,10 @@ class RehearsalMemory:
         return {slot: new for slot, new in reservoir.states.items() if new != old.get(slot)}
 
     def _open(self) -> tuple[MemoryFile, Contents]:
-        file = open_file(self._path, self._manifest, self._seed)
+        file = open_file(self._path, self._manifest, self._seed, self._classes)
         try:
-            return file, load(file, self._room, self._slots)
+            self._table = self._classes.table
+            return file, load(file, self._room, self._table)
         except BaseException:
             file.close()
             raise

@@ -50,6 +50,11 @@ class Reservoir:
         """What to remember of each class seen."""
         return self._states
 
+    @property
+    def slots(self) -> frozenset[int]:
+        """The classes that have samples."""
+        return frozenset(slot for slot, samples in self._members.items() if samples)
+
     def members(self, slot: int) -> tuple[int, ...]:
         """Return the kept samples of a class, oldest first."""
         return tuple(self._members.get(slot, ()))
@@ -100,6 +105,20 @@ class Reservoir:
         self._members.pop(slot, None)
         self._states.pop(slot, None)
 
+    def moved(self, moves: Mapping[int, int | None]) -> "Reservoir":
+        """Return one in which classes have other slots; two may have the same, or one none.
+
+        Members are as old as they were. A class without a slot, or that `moves` leaves out, is left
+        out.
+        """
+        members = [
+            (target, sample)
+            for slot, samples in self._members.items()
+            if (target := moves.get(slot)) is not None
+            for sample in samples
+        ]
+        return Reservoir(self.capacity, moved_states(self._states, moves), members)
+
     def draw(self, count: int, generator: Random) -> list[int]:
         """Return `count` different samples, as evenly from all classes as they hold out."""
         shuffled = [
@@ -131,6 +150,22 @@ class Reservoir:
             if not state.is_full:
                 self._states[slot] = ClassState(state.seen, is_full=True)
         return largest
+
+
+def moved_states(
+    states: Mapping[int, ClassState], moves: Mapping[int, int | None]
+) -> dict[int, ClassState]:
+    """Return the states by other slots; of classes in one slot, the sum.
+
+    A class without a slot, or that `moves` leaves out, is left out.
+    """
+    found: dict[int, ClassState] = {}
+    for slot, state in states.items():
+        target = moves.get(slot)
+        if target is not None:
+            other = found.get(target, ClassState())
+            found[target] = ClassState(state.seen + other.seen, state.is_full or other.is_full)
+    return found
 
 
 def _one_of(slots: Sequence[int], generator: Random) -> int:

@@ -16,7 +16,8 @@ _MAX_LOCAL = PAGE_BYTES - 35
 _MIN_LOCAL = (PAGE_BYTES - 12) * 32 // 255 - 23
 _FEWEST_CHILDREN = 100
 _SMALL_ROW_BYTES = 40  # of the tables `kept` and `classes`, in pages that are a third full
-_FIXED_PAGES = 10  # the schema, owner, progress, and the roots of the other tables
+_LABEL_ROWS = 3  # of that size, for a class of a usual name in `labels`
+_FIXED_PAGES = 11  # the schema, owner, progress, and the roots of the other tables
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def plan_room(
     sample_bytes: int, *, max_bytes: int, max_waiting: int, held_out_share: float, class_slots: int
 ) -> Room:
     """Divide up the bytes. max_bytes: for reservoir and held-out share; the others come on top."""
-    small = _FIXED_PAGES + _pages_of_rows(class_slots)
+    small = _FIXED_PAGES + _pages_of_rows((1 + _LABEL_ROWS) * class_slots)
     kept = _fitting(sample_bytes, max_bytes // PAGE_BYTES - small)
     held_out = round(kept * held_out_share)
     pages = small + _pages_of(kept + max_waiting, sample_bytes)

@@ -2,31 +2,46 @@
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _LARGEST = 1 << 62
 
 SCHEMA = """
-CREATE TABLE owner (
-    bundle_id BLOB NOT NULL, input_size INTEGER NOT NULL,
-    class_count INTEGER NOT NULL, class_names BLOB NOT NULL  -- the sha256 of them
-);
+CREATE TABLE owner (bundle_id BLOB NOT NULL, input_size INTEGER NOT NULL);
 CREATE TABLE progress (
     seed INTEGER NOT NULL,
     batches INTEGER NOT NULL,  -- that training took
     through INTEGER NOT NULL   -- the newest sample that training took
+);
+CREATE TABLE labels (  -- of the samples: which class they stand for
+    label INTEGER PRIMARY KEY, slot INTEGER NOT NULL, name TEXT NOT NULL, since INTEGER NOT NULL
 );
 CREATE TABLE classes (slot INTEGER PRIMARY KEY, seen INTEGER NOT NULL, is_full INTEGER NOT NULL);
 CREATE TABLE cells (cell INTEGER PRIMARY KEY, head BLOB NOT NULL, pixels BLOB NOT NULL);
 CREATE TABLE kept (cell INTEGER PRIMARY KEY);  -- those of the reservoir
 """
 
+FROM_1 = """
+CREATE TABLE labels (
+    label INTEGER PRIMARY KEY, slot INTEGER NOT NULL, name TEXT NOT NULL, since INTEGER NOT NULL
+);
+DROP TABLE owner;
+CREATE TABLE owner (bundle_id BLOB NOT NULL, input_size INTEGER NOT NULL)
+"""
+
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose samples these are. class_names: the sha256 of the first class_count names."""
+    """Whose samples these are."""
 
     bundle_id: bytes
     input_size: int
+
+
+@dataclass(frozen=True)
+class FirstOwner:
+    """What schema 1 had in place of labels. class_names: the sha256 of the first class_count."""
+
+    owner: Owner
     class_count: int
     class_names: bytes
 

@@ -11,9 +11,11 @@ from hiertk_edge.sources.kinds import (
 from hiertk_edge.sources.listed_images import ListedImages
 from hiertk_edge.sources.record import (
     DataSet,
+    FixedLabels,
     ImageBatch,
     Intake,
     Labelled,
+    Labels,
     Stream,
     StreamCounts,
 )
@@ -22,9 +24,11 @@ __all__ = [
     "DATA_SETS",
     "STREAMS",
     "DataSet",
+    "FixedLabels",
     "ImageBatch",
     "Intake",
     "Labelled",
+    "Labels",
     "ListedImages",
     "Stream",
     "StreamCounts",

@@ -42,9 +42,9 @@ class Camera:
         *,
         problems: Problems,
         every_s: float = 0.5,
-        slot: int | None = None,
+        label: str | None = None,
     ) -> None:
-        """Prepare; start() opens it. slot: the class of all frames, None: what is taught.
+        """Prepare; start() opens it. label: the class of all frames, None: what is taught.
 
         Raises ConfigError if the library that opens it is not installed.
         """
@@ -54,10 +54,10 @@ class Camera:
         self._info = info
         self._problems = problems
         self._every_s = every_s
-        self._slot = slot
+        self._label = label
         self._lock = threading.Lock()
         self._newest: tuple[Pixels, float] | None = None
-        self._taught: tuple[int, int] | None = None
+        self._taught: tuple[str, int] | None = None
         self._counts = StreamCounts()
         self._thread = StreamThread("camera")
 
@@ -74,7 +74,7 @@ class Camera:
             pixels, taken_at = self._newest
         return Frame(pixels, time.monotonic() - taken_at)
 
-    def teach(self, slot: int, frames: int) -> int:
+    def teach(self, label: str, frames: int) -> int:
         """Give the next frames to the intake as this class; return how many it will be.
 
         A second call replaces the first. Any thread may call it. Raises ConfigError unless there
@@ -83,7 +83,7 @@ class Camera:
         if not 1 <= frames <= MAX_TAUGHT:
             raise ConfigError(f"{frames} frames to teach: name 1 to {MAX_TAUGHT}")
         with self._lock:
-            self._taught = (slot, frames)
+            self._taught = (label, frames)
         return frames
 
     def start(self, intake: Intake) -> None:
@@ -139,18 +139,18 @@ class Camera:
         pixels = resize(image, self._info)
         with self._lock:
             self._newest = (pixels, time.monotonic())
-        slot = self._slot_of_next()
-        if slot is not None:
-            self._give(Labelled(pixels, slot, self._name))
+        label = self._label_of_next()
+        if label is not None:
+            self._give(Labelled(pixels, label, self._name))
 
-    def _slot_of_next(self) -> int | None:
+    def _label_of_next(self) -> str | None:
         """Return the class of the next frame, and count it off what is taught."""
         with self._lock:
             if self._taught is None:
-                return self._slot
-            slot, frames = self._taught
-            self._taught = (slot, frames - 1) if frames > 1 else None
-            return slot
+                return self._label
+            label, frames = self._taught
+            self._taught = (label, frames - 1) if frames > 1 else None
+            return label
 
     def _give(self, sample: Labelled) -> None:
         if is_file(self._place):

@@ -16,7 +16,8 @@ from typing import TextIO
 import numpy as np
 from hiertk_protocol.errors import ConfigError
 
-from hiertk_edge.sources.listing import Listing, refuse_too_many, some
+from hiertk_edge.sources.listing import LabelNumbers, Listing, refuse_too_many, some
+from hiertk_edge.sources.record import FixedLabels, Labels
 from hiertk_edge.sources.skipped import Skipped
 
 MAX_FIELD = 4096
@@ -35,14 +36,16 @@ class _WrongRowError(ValueError):
     """What is wrong with one row."""
 
 
-def list_csv(path: Path, class_names: Sequence[str]) -> Listing:
+def list_csv(path: Path, class_names: Sequence[str], labels: Labels | None = None) -> Listing:
     """List the images. Wrong rows are reported with their number, counted and skipped.
 
-    Raises ConfigError for a file that is no such table, or without rows that are right.
+    class_names: the bundle's. labels: which names are classes; None: these. Raises ConfigError for
+    a file that is no such table, or without rows that are right.
     """
-    slots = {name: slot for slot, name in enumerate(class_names)}
+    labels = labels or FixedLabels(class_names)
+    numbers = LabelNumbers(class_names, labels)
     names: list[str] = []
-    labels: list[int] = []
+    found: list[int] = []
     wrong = Skipped("rows", _log)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -56,7 +59,7 @@ def list_csv(path: Path, class_names: Sequence[str]) -> Listing:
                     continue
                 try:
                     name, label = _read_row(line, columns)
-                    labels.append(_slot_of(label, slots, class_names))
+                    found.append(_number_of(label, numbers, labels))
                     names.append(name)
                 except _WrongRowError as error:
                     wrong.note(f"{path}: row {number}: {error}")
@@ -66,9 +69,9 @@ def list_csv(path: Path, class_names: Sequence[str]) -> Listing:
     if len(names) < 2:
         raise ConfigError(
             f"{path}: {len(names)} images, {wrong.count} wrong rows: {_COLUMNS}; give at least 2 "
-            f"images of the classes {some(class_names)}"
+            f"images of the classes {some(labels.names)}"
         )
-    return Listing(path.parent, tuple(names), np.array(labels, np.uint16))
+    return Listing(path.parent, tuple(names), np.array(found, np.uint16), numbers.classes)
 
 
 def _lines(file: TextIO) -> Iterator[str]:
@@ -116,7 +119,8 @@ def _split(line: str) -> list[str]:
     return fields
 
 
-def _slot_of(label: str, slots: dict[str, int], class_names: Sequence[str]) -> int:
-    if label not in slots:
-        raise _WrongRowError(f"{label!r:.100} is no class of this bundle: {some(class_names)}")
-    return slots[label]
+def _number_of(label: str, numbers: LabelNumbers, labels: Labels) -> int:
+    number = numbers.number_of(label)
+    if number is None:
+        raise _WrongRowError(f"{label!r:.100} is no class: there are {some(labels.names)}")
+    return number

@@ -9,32 +9,38 @@ import numpy as np
 from hiertk_protocol.errors import ConfigError
 
 from hiertk_edge.images import SUFFIXES
-from hiertk_edge.sources.listing import Listing, refuse_too_many, some
+from hiertk_edge.sources.listing import LabelNumbers, Listing, refuse_too_many, some
+from hiertk_edge.sources.record import FixedLabels, Labels
 
 _log = logging.getLogger(__name__)
 
 
-def list_folder(path: Path, class_names: Sequence[str]) -> Listing:
-    """List the images. Raises ConfigError for a subfolder that is no class, or no images."""
-    slots = {name: slot for slot, name in enumerate(class_names)}
+def list_folder(path: Path, class_names: Sequence[str], labels: Labels | None = None) -> Listing:
+    """List the images. Raises ConfigError for a subfolder that is no class, or no images.
+
+    class_names: the bundle's. labels: which names are classes; None: these.
+    """
+    labels = labels or FixedLabels(class_names)
+    numbers = LabelNumbers(class_names, labels)
     files: list[str] = []
-    labels: list[int] = []
+    found: list[int] = []
     for folder in _subfolders(path):
-        if folder not in slots:
+        number = numbers.number_of(folder)
+        if number is None:
             raise ConfigError(
-                f"{path / folder}: no class of this bundle is called so: it has "
-                f"{some(class_names)}: rename or move the folder"
+                f"{path / folder}: no class is called so: there are {some(labels.names)}: rename "
+                'or move the folder, or set [classes] new = "accept"'
             )
         names = _image_names(path / folder)
         files.extend(f"{folder}/{name}" for name in names)
-        labels.extend([slots[folder]] * len(names))
+        found.extend([number] * len(names))
         refuse_too_many(path, len(files))
     if len(files) < 2:
         raise ConfigError(
             f"{path}: {len(files)} images: put at least 2 ({', '.join(SUFFIXES)}) "
-            f"into subfolders named after their class: {some(class_names)}"
+            f"into subfolders named after their class: {some(labels.names)}"
         )
-    return Listing(path, tuple(files), np.array(labels, np.uint16))
+    return Listing(path, tuple(files), np.array(found, np.uint16), numbers.classes)
 
 
 def _subfolders(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from hiertk_edge.sources.folder import list_folder
 from hiertk_edge.sources.listed_images import ListedImages
 from hiertk_edge.sources.listing import some
 from hiertk_edge.sources.pixel_cache import PixelCache
-from hiertk_edge.sources.record import DataSet, Stream
+from hiertk_edge.sources.record import DataSet, FixedLabels, Labels, Stream
 
 WATCHED_FILES = "watched.sqlite"
 
@@ -61,21 +61,26 @@ def is_stream(text: str) -> bool:
 
 
 def open_data_set(
-    text: str, class_names: Sequence[str], info: InputInfo, *, cache: Path | None = None
+    text: str,
+    class_names: Sequence[str],
+    info: InputInfo,
+    *,
+    cache: Path | None = None,
+    labels: Labels | None = None,
 ) -> DataSet:
     """Open `folder:PATH` or `csv:PATH`. cache: the folder where decoded images are kept.
 
-    Raises ConfigError.
+    class_names: the bundle's. labels: which names are classes; None: these. Raises ConfigError.
     """
     kind, _, path = text.partition(":")
     if not path or kind not in {one.name for one in DATA_SETS}:
         raise ConfigError(f"data {text!r}: {_choices(DATA_SETS)}")
     list_files = list_csv if kind == "csv" else list_folder
-    listing = list_files(Path(path), class_names)
+    listing = list_files(Path(path), class_names, labels)
     kept = None
     if cache is not None:
         kept = PixelCache(cache, f"{listing.folder} {listing.digest}", info.size)
-    return ListedImages(listing, info, kept)
+    return ListedImages(listing, info, kept, labels)
 
 
 def open_stream(
@@ -85,12 +90,15 @@ def open_stream(
     *,
     state: Path,
     problems: Problems,
+    labels: Labels | None = None,
 ) -> Stream:
     """Open `watch:PATH` or `camera:PLACE`. state: the folder of what survives a restart.
 
-    Options follow the last question mark; a URL that has one of its own ends with another. Raises
-    ConfigError or StorageError.
+    class_names: the bundle's. labels: which names are classes; None: these. Options follow the last
+    question mark; a URL that has one of its own ends with another. Raises ConfigError or
+    StorageError.
     """
+    labels = labels or FixedLabels(class_names)
     kind, place, query = stream_parts(text)
     if not place or kind not in {one.name for one in STREAMS}:
         raise ConfigError(f"stream {kind!r:.60}: {_choices(STREAMS)}")
@@ -100,7 +108,7 @@ def open_stream(
         options = _options(kind, query, ("then",))
         return WatchedFolder(
             Path(place),
-            class_names,
+            labels,
             info,
             memory=state / WATCHED_FILES,
             problems=problems,
@@ -114,7 +122,7 @@ def open_stream(
         info,
         problems=problems,
         every_s=_every_s(options.get("every_s", "0.5")),
-        slot=_slot(options.get("label"), class_names),
+        label=_label(options.get("label"), labels),
     )
 
 
@@ -156,12 +164,9 @@ def _every_s(text: str) -> float:
     return seconds
 
 
-def _slot(label: str | None, class_names: Sequence[str]) -> int | None:
-    if label is None:
-        return None
-    if label not in class_names:
+def _label(label: str | None, labels: Labels) -> str | None:
+    if label is not None and labels.take(label) is None:
         raise ConfigError(
-            f"camera: label={label:.60}: no class of this bundle is called so: it has "
-            f"{some(class_names)}"
+            f"camera: label={label:.60}: no class is called so: there are {some(labels.names)}"
         )
-    return list(class_names).index(label)
+    return label

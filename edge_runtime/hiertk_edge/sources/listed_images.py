@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from random import Random
 
 import numpy as np
@@ -12,7 +13,7 @@ from hiertk_protocol.manifest import InputInfo
 from hiertk_edge.images import Float32Array, Pixels, normalize, read_image, resize
 from hiertk_edge.sources.listing import Listing
 from hiertk_edge.sources.pixel_cache import PixelCache
-from hiertk_edge.sources.record import ImageBatch, SlotArray
+from hiertk_edge.sources.record import FixedLabels, ImageBatch, Labels, SlotArray
 from hiertk_edge.sources.skipped import Skipped
 
 _log = logging.getLogger(__name__)
@@ -21,11 +22,19 @@ _log = logging.getLogger(__name__)
 class ListedImages:
     """The data set of a listing. Unreadable images are counted, reported and skipped.
 
-    cache: where decoded images are kept for the next pass; None: nowhere.
+    labels: which slots the names have; None: those of the listing's order. cache: where decoded
+    images are kept for the next pass; None: nowhere.
     """
 
-    def __init__(self, listing: Listing, info: InputInfo, cache: PixelCache | None = None) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        info: InputInfo,
+        cache: PixelCache | None = None,
+        labels: Labels | None = None,
+    ) -> None:
         self._listing = listing
+        self._labels = labels or FixedLabels(listing.classes)
         self.cache = cache
         self._folder = str(listing.folder)  # joining paths of pathlib takes a tenth of reading
         self._info = info
@@ -71,6 +80,41 @@ class ListedImages:
             if len(labels):
                 yield ImageBatch(number + 1, images, labels)
 
+    def in_slots(self, batch: ImageBatch) -> ImageBatch:
+        """Return a batch with the class slots of now, without the images of no class.
+
+        A class that the class map has no more leaves its images out.
+        """
+        slots = [self._slot_of(label) for label in batch.labels.tolist()]
+        kept = [row for row, slot in enumerate(slots) if slot is not None]
+        labels = np.array([slots[row] for row in kept], np.int64)
+        images = batch.images if len(kept) == len(slots) else batch.images[kept]
+        return ImageBatch(batch.consumed, images, labels)
+
+    def slots(self) -> frozenset[int]:
+        """Return the class slots of now that have images."""
+        return frozenset(
+            slot for label in self._by_label if (slot := self._slot_of(label)) is not None
+        )
+
+    def drawn(self, count: int, generator: Random) -> ImageBatch:
+        """Return random images in the slots of now, as evenly from all classes as can be."""
+        labels = [label for label in self._by_label if self._slot_of(label) is not None]
+        chosen: list[int] = []
+        while labels and len(chosen) < count:
+            turn = generator.sample(labels, min(len(labels), count - len(chosen)))
+            chosen += [int(generator.choice(self._by_label[label])) for label in turn]
+        images, numbers = self._read(np.array(chosen, np.int64))
+        return self.in_slots(ImageBatch(0, images, numbers))
+
+    @cached_property
+    def _by_label(self) -> dict[int, npt.NDArray[np.int64]]:
+        labels = self._listing.labels
+        return {label: np.flatnonzero(labels == label) for label in np.unique(labels).tolist()}
+
+    def _slot_of(self, label: int) -> int | None:
+        return self._labels.slot_of(self._listing.classes[label])
+
     def _read(self, chosen: npt.NDArray[np.int64]) -> tuple[Float32Array, SlotArray]:
         size = self._info.size
         pixels = np.empty((len(chosen), size, size, 3), np.uint8)
@@ -83,7 +127,7 @@ class ListedImages:
                 continue
             readable.append(index)
         images = normalize(pixels[: len(readable)], self._info)
-        return images, self._listing.slots[readable].astype(np.int64)
+        return images, self._listing.labels[readable].astype(np.int64)
 
     def _read_one(self, index: int) -> Pixels:
         path = f"{self._folder}/{self._listing.names[index]}"

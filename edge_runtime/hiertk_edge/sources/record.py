@@ -1,7 +1,8 @@
 """What sources give: batches of a data set, or single labelled images of a stream."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +15,11 @@ SlotArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Images (N, 3, size, size) float32 and labels (N,) int64 class slots.
+    """Images (N, 3, size, size) float32 and labels (N,) int64.
 
-    consumed: how many batches of the source are used up with this one.
+    labels: numbers of the data set's names, the bundle's own in the order of their slots first;
+    after `DataSet.in_slots` the class slots of now. consumed: how many batches of the source are
+    used up with this one.
     """
 
     consumed: int
@@ -28,12 +31,43 @@ class ImageBatch:
 class Labelled:
     """One labelled image of a stream, resized to the bundle's input.
 
-    pixels: (size, size, 3) uint8, RGB. slot: its class. origin: where it came from, for messages.
+    pixels: (size, size, 3) uint8, RGB. label: its class by name, for slots may change while it
+    waits. origin: where it came from, for messages.
     """
 
     pixels: Pixels
-    slot: int
+    label: str
     origin: str
+
+
+class Labels(Protocol):
+    """Which names are classes; any thread may call it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes that there are."""
+
+    def slot_of(self, name: str) -> int | None:
+        """Return the slot of the class with this name now; None if it is none."""
+
+    def take(self, name: str) -> int | None:
+        """Return the slot of a name that came with an image; None if it may be no class."""
+
+
+class FixedLabels:
+    """Names that have the slots of their order, and no others."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._slots = {name: slot for slot, name in enumerate(names)}
+
+    def slot_of(self, name: str) -> int | None:
+        """Return the slot of a name."""
+        return self._slots.get(name)
+
+    def take(self, name: str) -> int | None:
+        """Return the slot of a name."""
+        return self._slots.get(name)
 
 
 class DataSet(Protocol):
@@ -60,6 +94,15 @@ class DataSet(Protocol):
 
     def batches_in_order(self, batch_size: int) -> Iterator[ImageBatch]:
         """Yield every image once, in order."""
+
+    def in_slots(self, batch: ImageBatch) -> ImageBatch:
+        """Return a batch with the class slots of now, without the images of no class."""
+
+    def slots(self) -> frozenset[int]:
+        """Return the class slots of now that have images."""
+
+    def drawn(self, count: int, generator: Random) -> ImageBatch:
+        """Return random images in the slots of now, as evenly from all classes as can be."""
 
 
 class Intake(Protocol):

@@ -9,7 +9,7 @@ power cut, or a process killed, within a second of taking a file may have it tak
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hiertk_protocol.errors import StorageError
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import InputInfo
 
-from hiertk_edge.sources.record import Intake, StreamCounts
+from hiertk_edge.sources.record import Intake, Labels, StreamCounts
 from hiertk_edge.sources.stream_thread import Backoff, Giver, StreamThread
 from hiertk_edge.sources.watched_files import WatchedFiles
 from hiertk_edge.sources.watched_folder import Found, Rhythm, WatchedPart
@@ -35,7 +35,7 @@ class WatchedFolder:
     def __init__(
         self,
         path: Path,
-        class_names: Sequence[str],
+        labels: Labels,
         info: InputInfo,
         *,
         memory: Path,
@@ -48,13 +48,14 @@ class WatchedFolder:
         Raises StorageError.
         """
         self._path = path
-        self._class_names = frozenset(class_names)
+        self._labels = labels
+        self._names = labels.names
         self._rhythm = rhythm or Rhythm()
         self._problems = problems
         self._kind = f"watch:{path}"
         self._files = WatchedFiles(memory)
         self._images = WatchedImages(
-            self._kind, class_names, info, self._files, problems, deletes=deletes
+            self._kind, labels, info, self._files, problems, deletes=deletes
         )
         self._root = WatchedPart(path, None, self._rhythm, self._files)
         self._subfolders: dict[str, WatchedPart] = {}
@@ -113,6 +114,7 @@ class WatchedFolder:
 
     def _look(self) -> None:
         """Take what is new in the folders that changed. Raises OSError or StorageError."""
+        self._notice_names()
         now = time.monotonic()
         errors: list[OSError] = []
         due = self._due_parts(now, errors)
@@ -129,6 +131,15 @@ class WatchedFolder:
             self._images.end_mislabelled([self._root, *self._subfolders.values()])
         if errors:
             raise errors[0]
+
+    def _notice_names(self) -> None:
+        """Look again at images of no class if there are other classes now."""
+        names = self._labels.names
+        if names != self._names:
+            self._names = names
+            self._files.forget_mislabelled()
+            for part in (self._root, *self._subfolders.values()):
+                part.look_again()
 
     def _due_parts(self, now: float, errors: list[OSError]) -> list[WatchedPart]:
         due = []
@@ -153,13 +164,13 @@ class WatchedFolder:
         with os.scandir(self._path) as entries:
             for entry in entries:
                 if entry.is_dir() and not entry.name.startswith("."):
-                    if entry.name in self._class_names:
+                    if self._labels.slot_of(entry.name) is not None:
                         known.add(entry.name)
                     elif len(unknown) < _UNKNOWN_FOLDERS:
                         unknown.add(entry.name)
         for name in self._subfolders.keys() - known - unknown:
             part = self._subfolders.pop(name)
-            if name not in self._class_names:
+            if self._labels.slot_of(name) is None:
                 self._files.forget(part.number)
         for name in sorted((known | unknown) - self._subfolders.keys()):
             self._subfolders[name] = WatchedPart(self._path / name, name, self._rhythm, self._files)

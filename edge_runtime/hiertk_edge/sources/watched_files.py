@@ -90,6 +90,12 @@ class WatchedFiles:
                 self._database.commit()
             self._has_failed = False
 
+    def forget_mislabelled(self) -> None:
+        """Forget the files that were of no class, for another try."""
+        with self._reporting():
+            self._database.execute("DELETE FROM files WHERE outcome = 'mislabelled'")
+            self._database.commit()
+
     def forget_unreadable(self) -> None:
         """Forget the files that could not be read, for another try."""
         with self._reporting():

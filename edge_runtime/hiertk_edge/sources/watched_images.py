@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hiertk_protocol.manifest import InputInfo
 
 from hiertk_edge.images import read_file, read_image_bytes, resize
 from hiertk_edge.sources.listing import some
-from hiertk_edge.sources.record import Labelled, StreamCounts
+from hiertk_edge.sources.record import Labelled, Labels, StreamCounts
 from hiertk_edge.sources.skipped import Skipped
 from hiertk_edge.sources.stream_thread import Giver, StreamThread
 from hiertk_edge.sources.watched_files import Outcome, WatchedFiles
@@ -30,7 +30,7 @@ class WatchedImages:
     def __init__(
         self,
         kind: str,
-        class_names: Sequence[str],
+        labels: Labels,
         info: InputInfo,
         files: WatchedFiles,
         problems: Problems,
@@ -39,8 +39,7 @@ class WatchedImages:
     ) -> None:
         self.counts = StreamCounts()
         self._kind = kind
-        self._class_names = class_names
-        self._slots = {name: slot for slot, name in enumerate(class_names)}
+        self._labels = labels
         self._info = info
         self._files = files
         self._problems = problems
@@ -74,23 +73,25 @@ class WatchedImages:
             found.part.look_again()
 
     def _read(self, found: Found) -> Labelled | None:
-        slot = self._slots.get(self._label_of(found))
-        if slot is None:
+        label = self._label_of(found)
+        if label is None:
             return None
         image = read_image_bytes(read_file(found.path), str(found.path))
-        return Labelled(resize(image, self._info), slot, str(found.path))
+        return Labelled(resize(image, self._info), label, str(found.path))
 
-    def _label_of(self, found: Found) -> str:
+    def _label_of(self, found: Found) -> str | None:
+        """Return the name of the image's class; None if it is none, which is told."""
         label = found.part.label
         if label is None:
             label = _read_label(found.path.with_suffix(SIDECAR))
-        if label not in self._slots:
-            self._problems.begin(
-                f"{self._kind} labels",
-                f"{found.path}: {label[:MAX_SIDECAR]!r} is no class of this bundle: it has "
-                f"{some(self._class_names)}: rename the folder, or correct the sidecar",
-            )
-        return label
+        if self._labels.take(label) is not None:
+            return label
+        self._problems.begin(
+            f"{self._kind} labels",
+            f"{found.path}: {label[:MAX_SIDECAR]!r} is no class: there are "
+            f"{some(self._labels.names)}: rename the folder, or correct the sidecar",
+        )
+        return None
 
     def _give(self, sample: Labelled, giver: Giver, thread: StreamThread) -> bool:
         if giver.try_once(sample):

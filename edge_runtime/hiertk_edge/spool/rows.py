@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
+from hiertk_protocol.messages import NEW_CLASS
 
 from hiertk_edge.spool.records import Row, WhenFull
 
@@ -35,7 +36,7 @@ def row_of(message: FeatureBatch, size: int, stored_at: int, thinned: int = 0) -
         edge_step=message.edge_step,
         held_out=message.purpose == FeatureBatch.HELD_OUT,
         bits=message.features.bits,
-        labels=tuple(message.labels),
+        labels=tuple(map(_two_bytes, message.labels)),
         thinned=thinned,
     )
 
@@ -146,6 +147,11 @@ def _row(columns: tuple[int, int, int, int, int, int, bytes, int]) -> Row:
     if not all(isinstance(value, int) for value in (size, stored_at, edge_step, thinned)):
         raise ValueError(f"what is known of message {seq} is damaged")
     return Row(seq, size, stored_at, edge_step, bool(held_out), bits, _unpacked(labels), thinned)
+
+
+def _two_bytes(label: int) -> int:
+    """Return a label as it is stored: new classes count down from the largest number."""
+    return label if label < NEW_CLASS else 2 * NEW_CLASS - 1 - label
 
 
 def _packed(labels: Iterable[int]) -> bytes:

@@ -23,6 +23,11 @@ class CloudView:
         return self._model.state == ModelStatus.ONLINE
 
     @property
+    def model(self) -> ModelStatus | None:
+        """What it says of its training; None while it is offline."""
+        return self._model if self.is_online else None
+
+    @property
     def max_message_bytes(self) -> int:
         """The largest message that it takes, as it said last; the protocol's default before."""
         return self._takes

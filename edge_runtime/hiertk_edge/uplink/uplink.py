@@ -5,13 +5,14 @@ handled here, so that no message can end the link.
 """
 
 import logging
+import math
 import threading
 import time
 from functools import partial
 
 from hiertk_protocol.credentials import Credentials
 from hiertk_protocol.errors import ProtocolError, StorageError, TransportError
-from hiertk_protocol.hiertk_pb2 import DeviceStatus
+from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES, parse_ack
 from hiertk_protocol.mqtt import BrokerAddress, Handlers, Incoming, MqttLink, Request, Will
@@ -20,6 +21,7 @@ from hiertk_protocol.topics import Topics
 from hiertk_edge.damaged_file import DamagedError
 from hiertk_edge.spool import Spool
 from hiertk_edge.uplink.bits import BitsRule, LinkState
+from hiertk_edge.uplink.classes import ClassAsking, ClassLink
 from hiertk_edge.uplink.cloud_view import CloudView
 from hiertk_edge.uplink.inbox import Event, Inbox
 from hiertk_edge.uplink.limits import UplinkLimits
@@ -54,10 +56,12 @@ class Uplink:
         credentials: Credentials | None = None,
         problems: Problems | None = None,
         bundle_bits: int = 8,
+        classes: ClassLink | None = None,
     ) -> None:
         """Prepare. bundle_bits: the bundle's own, which are never exceeded.
 
-        Raises ConfigError if the credentials cannot be used with this address.
+        classes: the device's; None: class maps are not looked at, and no slots asked for. Raises
+        ConfigError if the credentials cannot be used with this address.
         """
         self._topics = Topics(deployment)
         self._device = device
@@ -68,7 +72,12 @@ class Uplink:
         self._link = MqttLink(
             address,
             client_id=f"hiertk-{deployment}-{device}",
-            subscriptions=(self._topics.ack(device), self._topics.model, reply_to),
+            subscriptions=(
+                self._topics.ack(device),
+                self._topics.model,
+                reply_to,
+                *(self._class_topics if classes else ()),
+            ),
             will=self._last_words(STATUS_OF_THE_WILL),
             handlers=Handlers(self._on_message, self._on_up, self._on_down),
             max_message_bytes=MAX_MESSAGE_BYTES,
@@ -76,6 +85,12 @@ class Uplink:
         )
         self._wire = Wire(self._link, spool, limits)
         self._requests = Requests(reply_to)
+        self._classes = classes
+        self._asking: ClassAsking | None = None
+        if classes is not None:
+            self._asking = ClassAsking(
+                classes, self._topics.class_reply(device), self._ask_for_class, self._problems
+            )
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         self._failure: Exception | None = None
         # Shared with the trainer's and the link's thread:
@@ -109,6 +124,11 @@ class Uplink:
     def cloud_is_online(self) -> bool:
         """Whether broker and cloud can be reached now."""
         return self._link.is_up and self._cloud.is_online
+
+    @property
+    def cloud(self) -> ModelStatus | None:
+        """What the cloud says of its training; None while it is out of reach. Not to be changed."""
+        return self._cloud.model if self._link.is_up else None
 
     def start(self) -> None:
         """Begin to connect and to send; returns at once."""
@@ -171,12 +191,29 @@ class Uplink:
             self._wire.count(packet_bytes(last_words.topic, len(last_words.payload)))
         self._link.stop(last_words=last_words)
 
+    @property
+    def _class_topics(self) -> tuple[str, str]:
+        return self._topics.class_map, self._topics.class_reply(self._device)
+
+    def _ask_for_class(self, payload: bytes, request: Request) -> bool:
+        topic = self._topics.class_request(self._device)
+        if not self._wire.fits_the_day(packet_bytes(topic, len(payload), request)):
+            return False
+        return self._wire.publish(topic, payload, request=request) is not None
+
     def _last_words(self, status: DeviceStatus) -> Will:
         return Will(self._topics.status(self._device), status.SerializeToString())
 
     def _on_message(self, incoming: Incoming) -> None:
         if incoming.topic == self._topics.predict_reply(self._device):
             self._requests.take(incoming)
+            return
+        if self._asking is not None and incoming.topic == self._topics.class_reply(self._device):
+            self._inbox.put_message(partial(self._asking.take, incoming))
+            return
+        if self._classes is not None and incoming.topic == self._topics.class_map:
+            # Not by the inbox, where a flood might push it out: it does not come again by itself.
+            self._classes.hand(incoming.payload)
             return
         is_model = incoming.topic == self._topics.model
         take = self._take_model if is_model else self._take_ack
@@ -207,6 +244,8 @@ class Uplink:
             if self.cloud_is_online:
                 self._sender.send_what_fits(self.max_message_bytes)
                 self._problems.end("uplink", "the spool can be read again: its messages are sent")
+                if self._asking is not None:
+                    self._asking.ask_if_due()
             self._look_at_the_link()
             self._publish_status()
             self._wire.flush_if_due()
@@ -218,7 +257,13 @@ class Uplink:
             self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
             return
         self._retry_s = _FIRST_RETRY_S
-        self._inbox.wait(min(self._sender.deadline, self._rhythm.due))
+        self._inbox.wait(min(self._sender.deadline, self._rhythm.due, self._class_due))
+
+    @property
+    def _class_due(self) -> float:
+        if self._asking is None or not self.cloud_is_online:
+            return math.inf
+        return self._asking.due
 
     def _handle(self, event: Event) -> None:
         try:
@@ -245,6 +290,8 @@ class Uplink:
         _log.info("the cloud is %s", "online" if self._cloud.is_online else "offline")
         if not self._cloud.is_online:
             self._requests.give_up("the cloud is offline")
+        elif self._asking is not None:
+            self._asking.start_over()
         self._start_over()
 
     def _take_ack(self, payload: bytes) -> None:

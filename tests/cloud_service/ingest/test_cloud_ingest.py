@@ -116,7 +116,7 @@ def with_an_impossible_floor(message: FeatureBatch) -> None:
         (of_another_bundle, "made with bundle"),
         (of_another_shape, "shape"),
         (beyond_the_slots, "labels name slot 8 of 8"),
-        (of_a_free_slot, "label 3 has no class: 3 slots are open"),
+        (of_a_free_slot, "label 3 has no class in class map 1"),
         (without_labels, "0 labels for 8 samples"),
         (with_a_damaged_payload, "payload"),
         (with_an_impossible_floor, "floor 7"),

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,7 +32,11 @@ from torch import Tensor, nn
 
 BATCHES = 24
 REPLAY = TrainerSettings(replay=2, checkpoint_every=1_000_000)
-PLAIN = TrainerSettings(replay=0)
+PLAIN = TrainerSettings(replay=0, logit_adjustment=0.0)
+AS_BEFORE = TrainerSettings(
+    replay=2, replay_balance="none", logit_adjustment=0.0, checkpoint_every=1_000_000
+)
+BATCHWISE = TrainerSettings(replay=2, replay_balance="none", checkpoint_every=1_000_000)
 DIVERGED = 1e28  # squares of it overflow float32
 
 
@@ -106,11 +111,14 @@ def test_stopped_anywhere_and_resumed_it_gives_the_same_weights(
     assert (progress.turn, progress.trained_total, progress.skipped_total) == (BATCHES, 19, 1)
 
 
-@pytest.mark.parametrize("killed_at", [3, 5, 11, 23])
+@pytest.mark.parametrize(
+    ("killed_at", "whole"),
+    [(3, REPLAY), (5, BATCHWISE), (11, REPLAY), (11, BATCHWISE), (23, REPLAY)],
+)
 def test_killed_between_checkpoints_it_repeats_from_the_last_one(
-    mixed_log: Path, killed_at: int
+    mixed_log: Path, killed_at: int, whole: TrainerSettings
 ) -> None:
-    settings = TrainerSettings(replay=2, checkpoint_every=5)
+    settings = replace(whole, checkpoint_every=5)
     with OpenTrainer(mixed_log, settings) as killed:
         killed.consume(killed_at)
         assert killed.trainer.progress.turn == killed_at
@@ -119,16 +127,20 @@ def test_killed_between_checkpoints_it_repeats_from_the_last_one(
         resumed.consume_all()
         state, progress = resumed.state(), resumed.trainer.progress
     (mixed_log / "checkpoint.safetensors").unlink(missing_ok=True)
-    assert_same_bits(state, uninterrupted(mixed_log))
-    # One of the 20 is skipped; those that draw it again are trained on without it.
+    assert_same_bits(state, uninterrupted(mixed_log, whole))
+    # One of the 20 is skipped; those that draw it again, as whole batches, are trained on alone.
     assert any(6 in draw_replay(number, 2, 0, 4096) for number in range(7, 21))
     assert (progress.cloud_step, progress.trained_total) == (19, 19)
 
 
-def test_the_cache_of_replayed_batches_changes_nothing(mixed_log: Path) -> None:
-    with OpenTrainer(mixed_log, REPLAY, cache_bytes=0) as one:
+@pytest.mark.parametrize("settings", [REPLAY, BATCHWISE], ids=["samples", "batches"])
+@pytest.mark.parametrize("cache_bytes", [0, 3000])
+def test_what_replay_keeps_in_memory_changes_nothing(
+    mixed_log: Path, settings: TrainerSettings, cache_bytes: int
+) -> None:
+    with OpenTrainer(mixed_log, settings, cache_bytes=cache_bytes) as one:
         one.consume_all()
-        assert_same_bits(one.state(), uninterrupted(mixed_log))
+        assert_same_bits(one.state(), uninterrupted(mixed_log, settings))
 
 
 def test_replay_draws_earlier_batches_and_the_same_every_time() -> None:
@@ -217,6 +229,16 @@ def rewrite(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) ->
     save_file({**load_file(path), **tensors}, path, {**old, **metadata})
 
 
+def make_older(path: Path, metadata: dict[str, str]) -> None:
+    """Take out what the checkpoints of older formats did not have."""
+    tensors = load_file(path)
+    kept = {
+        name: one for name, one in tensors.items() if not name.startswith(("replay/", "recent/"))
+    }
+    assert len(kept) < len(tensors)
+    save_file(kept, path, {"bundle_id": MANIFEST.bundle_id.hex(), **metadata})
+
+
 def test_a_checkpoint_of_another_bundle_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match="choose another --state"):
         OpenTrainer(checkpoint.parent, bundle_id=bytes(32))
@@ -241,11 +263,16 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "metadata", "reason"),
     [
-        ({}, {"format": "hiertk-cloud checkpoint 3"}, "checkpoint 3"),
+        ({}, {"format": "hiertk-cloud checkpoint 4"}, "checkpoint 4"),
         ({}, {"progress": '{"turn": -1}'}, "its progress is damaged"),
         ({"module/extra": torch.zeros(1)}, {}, "1 tensors missing or unknown"),
         ({"module/7.bias": torch.zeros(9)}, {}, r"module/7.bias is torch.float32 \(9,\)"),
         ({"module/7.bias": torch.zeros(8).double()}, {}, "is torch.float64"),
+        ({"replay/slot": torch.full((4096,), 8)}, {}, "of earlier batches is damaged"),
+        ({"replay/row": torch.full((4096,), -1)}, {}, "of earlier batches is damaged"),
+        ({"recent/counts": torch.full((8,), math.nan).double()}, {}, "earlier batches is damaged"),
+        ({}, {"progress": '{"open_slots": [0, 8]}'}, "a class slot beyond the bundle's"),
+        ({}, {"progress": '{"class_map_version": 2}'}, "knows class map 2, .* registry is 1"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(
@@ -278,7 +305,22 @@ def test_a_damaged_entry_is_skipped_and_never_replayed(mixed_log: Path) -> None:
     assert (progress.turn, progress.skipped_total) == (BATCHES, 3)
 
 
-def test_a_checkpoint_of_format_1_goes_on(checkpoint: Path) -> None:
+def test_a_reference_to_a_sample_that_is_not_there_is_forgotten(checkpoint: Path) -> None:
+    rewrite(checkpoint, {"replay/row": torch.full((4096,), 99)}, {})
+    with OpenTrainer(checkpoint.parent, REPLAY) as one:
+        one.consume_all()
+        assert one.trainer.progress.trained_total == 19
+
+
+@pytest.fixture
+def old_checkpoint(mixed_log: Path) -> Path:
+    with OpenTrainer(mixed_log, AS_BEFORE) as one:
+        one.consume(4)
+        one.trainer.save()
+    return mixed_log / "checkpoint.safetensors"
+
+
+def test_a_checkpoint_of_format_1_goes_on(old_checkpoint: Path) -> None:
     rounds = {"newest": dict.fromkeys(("edge_step", "final_exit_correct", "early_exit_correct"), 1)}
     rounds["newest"]["samples"] = 8
     before = {
@@ -289,16 +331,27 @@ def test_a_checkpoint_of_format_1_goes_on(checkpoint: Path) -> None:
         "devices": {"pi-1": {**rounds, "previous": None}},
     }
     metadata = {"format": "hiertk-cloud checkpoint 1", "progress": json.dumps(before)}
-    rewrite(checkpoint, {}, metadata)
-    with OpenTrainer(checkpoint.parent, REPLAY) as one:
+    make_older(old_checkpoint, metadata)
+    with OpenTrainer(old_checkpoint.parent, AS_BEFORE) as one:
         assert (one.trainer.progress.turn, one.trainer.progress.cloud_step) == (4, 4)
         held_out = one.trainer.progress.of("pi-1").rounds
         assert held_out is not None
         assert held_out.counting.samples == 8
         one.consume_all()
-        assert_same_bits(one.state(), uninterrupted_beside(checkpoint))
+        assert_same_bits(one.state(), uninterrupted_beside(old_checkpoint))
+
+
+def test_a_checkpoint_of_format_2_goes_on(old_checkpoint: Path) -> None:
+    before = {"turn": 4, "cloud_step": 4, "trained_total": 4, "skipped_total": 0, "stale_total": 0}
+    metadata = {"format": "hiertk-cloud checkpoint 2", "progress": json.dumps(before)}
+    make_older(old_checkpoint, metadata)
+    with OpenTrainer(old_checkpoint.parent, AS_BEFORE) as one:
+        assert one.trainer.progress.turn == 4
+        assert one.trainer.progress.open_slots == (0, 1, 2)
+        one.consume_all()
+        assert_same_bits(one.state(), uninterrupted_beside(old_checkpoint))
 
 
 def uninterrupted_beside(checkpoint: Path) -> dict[str, Tensor]:
     checkpoint.rename(checkpoint.with_suffix(".aside"))
-    return uninterrupted(checkpoint.parent)
+    return uninterrupted(checkpoint.parent, AS_BEFORE)

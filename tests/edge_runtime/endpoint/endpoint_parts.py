@@ -3,7 +3,7 @@
 import io
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 from edge_parts import CLASSES, make_manifest
+from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.endpoint.record import Camera, EndpointSettings
 from hiertk_edge.endpoint.server import Endpoint
 from hiertk_edge.images import Pixels, normalize
@@ -55,7 +56,7 @@ class ListIntake:
         return True
 
     def labels(self) -> list[str]:
-        return [CLASSES[sample.slot] for sample in self.samples]
+        return [sample.label for sample in self.samples]
 
 
 class FullDiskIntake(ListIntake):
@@ -144,7 +145,7 @@ def serving(
     predicts: LearnerPredicts | None = None,
     camera: Camera | None = None,
     status: dict[str, object] | None = None,
-    class_counts: Sequence[int] | None = None,
+    class_counts: Mapping[int, int] | None = None,
 ) -> Iterator[Serving]:
     told: list[tuple[str, str]] = []
     problems = Problems(lambda event, text: told.append((event, text)))
@@ -155,7 +156,7 @@ def serving(
         EndpointSettings(token_file, port=0),
         intake=intake,
         predicts=predicts,
-        class_names=CLASSES,
+        classes=DeviceClasses(folder / "classes.json", MANIFEST, problems),
         info=INFO,
         status=lambda: status or {},
         problems=problems,

@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
-from edge_parts import CLASSES
 from edge_runtime.endpoint.endpoint_parts import (
     INFO,
     FullDiskIntake,
@@ -42,7 +41,7 @@ def test_a_labelled_image_reaches_the_intake_as_a_source_would_give_it(
     assert answer.status_code == 202
     assert answer.json() == {"stored": True, "class": "green"}
     (sample,) = served.intake.samples
-    assert CLASSES[sample.slot] == "green"
+    assert sample.label == "green"
     assert np.array_equal(sample.pixels, resize(read_image_bytes(data, "it"), INFO))
     assert served.endpoint.counts == EndpointCounts(taken=1)
 
@@ -108,7 +107,7 @@ def test_a_corrected_prediction_becomes_a_labelled_image(
         "right_share": 0.0,
     }
     (sample,) = served.intake.samples
-    assert CLASSES[sample.slot] == "blue"
+    assert sample.label == "blue"
     assert np.array_equal(sample.pixels, pixels_of("red"))
     assert name in sample.origin
 
@@ -254,13 +253,56 @@ def test_the_status_is_what_it_was_given_and_null_where_nothing_was_measured(
 
 
 def test_the_classes_come_with_their_numbers_of_images(tmp_path: Path) -> None:
-    with serving(tmp_path, class_counts=(5, 0, 7)) as served, served.client() as client:
+    with serving(tmp_path, class_counts={0: 5, 2: 7}) as served, served.client() as client:
         client.post("/images?label=blue", content=image_of("blue"))
         assert client.get("/classes").json()["classes"] == [
-            {"name": "red", "slot": 0, "posted": 0, "remembered": 5},
-            {"name": "green", "slot": 1, "posted": 0, "remembered": 0},
-            {"name": "blue", "slot": 2, "posted": 1, "remembered": 7},
+            {"name": "red", "slot": 0, "provisional": False, "posted": 0, "remembered": 5},
+            {"name": "green", "slot": 1, "provisional": False, "posted": 0, "remembered": 0},
+            {"name": "blue", "slot": 2, "provisional": False, "posted": 1, "remembered": 7},
         ]
+
+
+def test_a_new_class_is_named_and_taught_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as served, served.client() as client:
+        for _ in range(2):
+            named = client.post("/classes", json={"name": " mauve "})
+            assert named.status_code == 202
+            assert named.json() == {"name": "mauve", "slot": 3, "provisional": True}
+        taught = client.post("/images?label=mauve", content=image_of("red"))
+        assert taught.status_code == 202
+        shown = client.get("/classes").json()["classes"][-1]
+        assert (shown["name"], shown["provisional"], shown["posted"]) == ("mauve", True, 1)
+        assert served.intake.labels() == ["mauve"]
+        assert client.post("/classes", json={"name": "red"}).json()["slot"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ('{"name": ""}', "is empty"),
+        ('{"name": "a\\u0000b"}', "cannot be shown"),
+        ('{"name": "' + "x" * 3000 + '"}', "at most 200"),
+        ('{"name": 7}', "no new class"),
+        ('{"title": "cup"}', "no new class"),
+        ("cup", "no new class"),
+    ],
+)
+def test_what_cannot_be_a_class_is_refused_with_the_reason(
+    client: httpx2.Client, body: str, reason: str
+) -> None:
+    refused = client.post("/classes", content=body)
+    assert refused.status_code == 422
+    assert reason in error_of(refused)
+    assert len(client.get("/classes").json()["classes"]) == 3
+
+
+def test_when_no_slot_is_free_a_new_class_is_refused_and_says_what_to_do(
+    client: httpx2.Client,
+) -> None:
+    assert client.post("/classes", json={"name": "mauve"}).status_code == 202
+    refused = client.post("/classes", json={"name": "puce"})
+    assert refused.status_code == 422
+    assert "hiertk grow" in error_of(refused)
 
 
 def test_what_is_not_there_is_told(client: httpx2.Client) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from edge_parts import CLASSES
+from edge_parts import make_manifest
 from edge_runtime.endpoint.endpoint_parts import (
     INFO,
     NO_TLS,
@@ -16,6 +16,7 @@ from edge_runtime.endpoint.endpoint_parts import (
     image_of,
     serving,
 )
+from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.endpoint.record import EndpointSettings
 from hiertk_edge.endpoint.server import Endpoint
 from hiertk_protocol.errors import ConfigError
@@ -23,14 +24,17 @@ from hiertk_protocol.host.problems import Problems
 
 
 def make(settings: EndpointSettings) -> Endpoint:
+    problems = Problems(lambda *_: None)
     return Endpoint(
         settings,
         intake=ListIntake(),
         predicts=LearnerPredicts(),
-        class_names=CLASSES,
+        classes=DeviceClasses(
+            settings.token_file.with_name("classes.json"), make_manifest(), problems
+        ),
         info=INFO,
         status=dict,
-        problems=Problems(lambda *_: None),
+        problems=problems,
     )
 
 
@@ -42,6 +46,7 @@ def make(settings: EndpointSettings) -> Endpoint:
         ("POST", "/corrections"),
         ("GET", "/status"),
         ("GET", "/classes"),
+        ("POST", "/classes"),
         ("GET", "/camera"),
         ("POST", "/camera/teach?label=red"),
         ("GET", "/nothing"),

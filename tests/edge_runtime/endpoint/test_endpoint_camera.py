@@ -49,8 +49,8 @@ class StoppedCamera:
             return None
         return VideoFrame(pixels_of("red"), time.monotonic() - self._taken_at)
 
-    def teach(self, slot: int, frames: int) -> int:
-        raise AssertionError(f"{frames} frames of class {slot}: nobody asked for them")
+    def teach(self, label: str, frames: int) -> int:
+        raise AssertionError(f"{frames} frames of class {label}: nobody asked for them")
 
 
 @pytest.mark.parametrize("age_s", [None, OLDEST_S + 1])

@@ -48,6 +48,7 @@ def test_every_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:
     assert (counts.taken, counts.predictions, counts.corrections, counts.right) == (2, 2, 1, 1)
     assert told["/predictions"]["class"] == "red"
     assert told["/camera/predictions"]["class"] == "green"
+    assert told["/classes"] == {"name": "teapot", "slot": 3, "provisional": True}
     assert len(told) == 8
 
 
@@ -57,6 +58,29 @@ def test_the_limits_that_the_page_names_are_those_that_hold() -> None:
     assert f"within {BODY_S:.0f} s" in text
     assert f"At most {MAX_CONNECTIONS} connections" in text
     assert f"silent for {SILENCE_S:.0f} s" in text
+
+
+def test_a_person_names_something_new_and_the_image_is_its_first_example(
+    served: Serving, chromium: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "it.png").write_bytes(image_of("red"))
+    page = chromium.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(served.endpoint.address)
+    page.fill("#token", served.token_file.read_text().strip())
+    page.click("text=Open")
+    page.set_input_files("#file", tmp_path / "it.png")
+    expect(page.locator("#class")).to_contain_text("red")
+    page.fill("#new-name", "teapot")
+    page.click("text=Name it")
+    expect(page.locator("#note")).to_contain_text("Taken as teapot.")
+    expect(page.locator("#classes button").last).to_have_text("teapot (new)")
+    expect(page.locator("#new-name")).to_have_value("")
+    page.fill("#new-name", "kettle")
+    page.click("text=Name it")
+    expect(page.locator("#note")).to_contain_text("all 4 class slots are taken")
+    assert served.intake.labels() == ["teapot"]
+    page.close()
 
 
 def test_its_links_lead_somewhere() -> None:

@@ -117,7 +117,7 @@ def test_the_request_holds_the_features_of_this_image_and_nothing_of_the_image()
     predictor, cloud = unsure(BLUE)
     predictor.predict(pixels())
     ((payload, _),) = cloud.requests
-    asked = CONTRACT.read_request(payload)
+    asked = CONTRACT.read_request(payload).features
     inputs = normalize(pixels()[None], MANIFEST.input)
     features = trained().evaluate(inputs, np.zeros(1, np.int64)).features
     assert asked.values.shape == (1, *MANIFEST.features.shape)
@@ -144,8 +144,8 @@ def test_the_request_holds_the_features_of_this_image_and_nothing_of_the_image()
             PredictionCounts(total=1, refused=1),
         ),
         (
-            CONTRACT.reply(FinalExitReply(1, np.array([[0.1, 0.2, 0.3, 0.4]], np.float32))),
-            "the cloud's reply is unusable: prediction reply: a slot without a class",
+            CONTRACT.reply(FinalExitReply(1, np.array([[0, 0, 0, 1]], np.float32))),
+            "the cloud's reply is unusable: it names only classes that this device does not know",
             PredictionCounts(total=1, refused=1),
         ),
     ],
@@ -159,6 +159,14 @@ def test_without_a_usable_reply_the_early_exit_stands_and_says_why(
     assert answer.why.startswith(why)
     assert answer.scores == answer.early
     assert predictor.counts == counts
+
+
+def test_what_the_cloud_says_of_classes_unknown_here_is_left_out() -> None:
+    reply = CONTRACT.reply(FinalExitReply(1, np.array([[0.1, 0.4, 0.0, 0.5]], np.float32)))
+    predictor, _ = unsure(reply)
+    answer = predictor.predict(pixels())
+    assert answer.by == "final exit"
+    assert dict(answer.scores.classes) == pytest.approx({"green": 0.8, "red": 0.2, "blue": 0})
 
 
 def test_training_goes_on_while_the_cloud_is_asked() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from edge_parts import CLASSES, make_manifest
 from hiertk_edge.rehearsal import DEFAULT_MAX_BYTES, MixedBatch, RehearsalMemory
+from hiertk_edge.rehearsal.batches import Wanted
 from hiertk_edge.sources import Labelled
 from hiertk_protocol.manifest import ClassInfo, Manifest
 
+NAMES = (*CLASSES, "black", "white")
 SIZE = 16
 SMALL_BYTES = 256 << 10  # a reservoir of some 150 samples of 16 by 16
 
@@ -28,7 +30,7 @@ def sample(number: int, slot: int = 0, *, size: int = SIZE) -> Labelled:
     """A noisy image that starts with its number."""
     pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), np.uint8)
     pixels.reshape(-1)[:4] = np.frombuffer(number.to_bytes(4, "little"), np.uint8)
-    return Labelled(pixels, slot, f"sample {number}")
+    return Labelled(pixels, NAMES[slot], f"sample {number}")
 
 
 def numbers_in(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> list[int]:
@@ -57,7 +59,7 @@ def held_out_in(memory: RehearsalMemory) -> dict[int, int]:
 def train_all(memory: RehearsalMemory, size: int = 8, rehearsed_share: float = 0.5) -> list[int]:
     """Take all that waits out of the waiting room; return its numbers in that order."""
     trained = []
-    while (batch := memory.next_batch(size, rehearsed_share=rehearsed_share)) is not None:
+    while (batch := memory.next_batch(Wanted(size, rehearsed_share=rehearsed_share))) is not None:
         memory.trained(batch)
         trained += fresh_in(batch)
     return trained

@@ -18,6 +18,7 @@ from edge_runtime.rehearsal.rehearsal_parts import (
     sample,
     train_all,
 )
+from hiertk_edge.rehearsal.batches import Wanted
 from hiertk_protocol.errors import StorageError
 
 
@@ -60,7 +61,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     with open_memory(path) as memory:
         assert memory.counts == {}
         assert memory.offer(sample(1))
-        assert fresh_in(memory.next_batch(4)) == [1]
+        assert fresh_in(memory.next_batch(Wanted(4))) == [1]
     assert names(path) == ["memory.sqlite", "memory.sqlite.damaged-1"]
     (record,) = caplog.records
     assert "the rehearsal memory is damaged" in record.message
@@ -138,7 +139,7 @@ def test_damaged_samples_are_dropped_and_the_others_go_on(path: Path, statement:
     with open_memory(path) as memory:
         for number in range(12):
             memory.offer(sample(number))
-        batch = memory.next_batch(4)
+        batch = memory.next_batch(Wanted(4))
         assert batch is not None
         memory.trained(batch)
         change(path, statement, 2)  # in the reservoir
@@ -188,7 +189,7 @@ def test_a_file_that_is_damaged_while_it_is_used_begins_anew(path: Path) -> None
     with open_memory(path, max_bytes=SMALL_BYTES) as memory:
         for number in range(100):
             memory.offer(sample(number))
-        batch = memory.next_batch(8)
+        batch = memory.next_batch(Wanted(8))
         assert batch is not None
         memory._file._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         path.write_bytes(b"overwritten " * 20_000)
@@ -252,7 +253,7 @@ def test_a_full_disk_is_told_and_all_stays_as_it_was(tmp_path: Path, kind: str) 
         with open_memory(path, max_bytes=SMALL_BYTES) as memory:
             for number in range(40):
                 memory.offer(sample(number, number % 3))
-            batch = memory.next_batch(8)
+            batch = memory.next_batch(Wanted(8))
             assert batch is not None
             before = memory.counts
             with full:
@@ -264,7 +265,7 @@ def test_a_full_disk_is_told_and_all_stays_as_it_was(tmp_path: Path, kind: str) 
                     memory.trained(batch)
                 assert memory.waiting == 40 + stored
                 assert memory.counts[1] == before[1]
-                assert fresh_in(memory.next_batch(8)) == list(range(8))
+                assert fresh_in(memory.next_batch(Wanted(8))) == list(range(8))
             memory.trained(batch)
             assert memory.offer(sample(900, 0))
             waiting = memory.waiting

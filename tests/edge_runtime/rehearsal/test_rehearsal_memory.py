@@ -19,7 +19,7 @@ from edge_runtime.rehearsal.rehearsal_parts import (
     sample,
     train_all,
 )
-from hiertk_edge.rehearsal import ClassCounts, MixedBatch, RehearsalMemory
+from hiertk_edge.rehearsal import ClassCounts, MixedBatch, RehearsalMemory, Wanted
 from hiertk_edge.sources import Intake, Labelled
 from hiertk_protocol.errors import ConfigError
 
@@ -28,12 +28,13 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from edge_runtime.rehearsal.rehearsal_parts import fresh_in, open_memory, sample
+from hiertk_edge.rehearsal import Wanted
 with open_memory(Path(sys.argv[1]), max_bytes=1 << 18) as memory:
     for number in range(1, 1_000_000):
         assert memory.offer(sample(number, number % 3))
         print("offered", number, flush=True)
         if memory.waiting == 8:
-            batch = memory.next_batch(8)
+            batch = memory.next_batch(Wanted(8))
             print("next", *fresh_in(batch), flush=True)
             memory.trained(batch)
             print("trained", *fresh_in(batch), flush=True)
@@ -44,24 +45,24 @@ def test_samples_wait_in_the_order_of_arrival(path: Path) -> None:
     with open_memory(path) as memory:
         for number in (5, 3, 9):
             assert memory.offer(sample(number, slot=number % 3))
-        batch = memory.next_batch(8)
+        batch = memory.next_batch(Wanted(8))
         assert batch is not None
         assert fresh_in(batch) == [5, 3, 9]
         assert batch.slots.tolist() == [2, 0, 0]
         assert batch.slots.dtype == np.int64
         assert batch.fresh == 3
-        assert memory.next_batch(8, at_least=4) is None
+        assert memory.next_batch(Wanted(8), at_least=4) is None
 
 
 def test_nothing_is_taken_out_before_it_was_trained(path: Path) -> None:
     with open_memory(path) as memory:
         for number in range(6):
             memory.offer(sample(number))
-        first, second = memory.next_batch(4), memory.next_batch(4)
+        first, second = memory.next_batch(Wanted(4)), memory.next_batch(Wanted(4))
         assert fresh_in(first) == fresh_in(second) == [0, 1, 2, 3]
         assert first is not None
         memory.trained(first)
-        assert fresh_in(memory.next_batch(4, rehearsed_share=0)) == [4, 5]
+        assert fresh_in(memory.next_batch(Wanted(4, rehearsed_share=0))) == [4, 5]
         assert memory.counts == {0: ClassCounts(seen=4, reservoir=4, waiting=2)}
 
 
@@ -69,7 +70,7 @@ def test_a_batch_counts_once_however_often_it_is_told(path: Path) -> None:
     with open_memory(path) as memory:
         for number in range(6):
             memory.offer(sample(number))
-        batch = memory.next_batch(4)
+        batch = memory.next_batch(Wanted(4))
         assert batch is not None
         memory.trained(batch)
         memory.trained(batch)
@@ -83,22 +84,65 @@ def test_fresh_samples_are_mixed_with_rehearsed_ones_of_all_classes(path: Path) 
         train_all(memory)
         for number in range(100, 120):
             memory.offer(sample(number, slot=2))
-        batch = memory.next_batch(16, rehearsed_share=0.5)
+        batch = memory.next_batch(Wanted(16, rehearsed_share=0.5))
         assert batch is not None
-        assert fresh_in(batch) == list(range(100, 108))
-        assert Counter(batch.slots[batch.fresh :].tolist()) == {0: 4, 1: 4}
+        assert fresh_in(batch) == [100, 101, 102], "of one class no more than its part"
+        assert sorted(Counter(batch.slots[batch.fresh :].tolist()).items()) in (
+            [(0, 6), (1, 7)],
+            [(0, 7), (1, 6)],
+        )
         assert set(numbers_in(batch.pixels[batch.fresh :])) < set(range(60))
         assert len(set(batch.ids.tolist())) == 16
+
+
+def test_fresh_samples_of_mixed_classes_take_their_whole_share(path: Path) -> None:
+    with open_memory(path) as memory:
+        for number in range(30):
+            memory.offer(sample(number, slot=number % 3))
+        train_all(memory)
+        for number in range(100, 120):
+            memory.offer(sample(number, slot=number % 3))
+        batch = memory.next_batch(Wanted(16, rehearsed_share=0.5))
+        assert batch is not None
+        assert fresh_in(batch) == list(range(100, 108))
+
+
+def test_where_others_fill_up_the_memory_gives_its_classes_their_part_alone(path: Path) -> None:
+    with open_memory(path) as memory:
+        for number in range(30):
+            memory.offer(sample(number, slot=2))
+        wanted = Wanted(16, rehearsed_share=0.5, elsewhere=frozenset({0, 1, 3, 4}))
+        first = memory.next_batch(wanted)
+        assert first is not None
+        assert (first.fresh, len(first.slots)) == (2, 2), "2 of 16: an eighth"
+        memory.trained(first)
+        second = memory.next_batch(wanted)
+        assert second is not None
+        assert (second.fresh, len(second.slots)) == (2, 4), "both that are kept are rehearsed"
+
+
+def test_a_batch_for_practice_has_kept_samples_of_all_classes_alone(path: Path) -> None:
+    with open_memory(path) as memory:
+        assert len(memory.kept_batch(Wanted(8), 1).slots) == 0
+        for number in range(20):
+            memory.offer(sample(number, slot=number % 2))
+        train_all(memory)
+        memory.offer(sample(99, slot=0))
+        batch = memory.kept_batch(Wanted(8), 1)
+        assert batch.fresh == 0
+        assert Counter(batch.slots.tolist()) == {0: 4, 1: 4}
+        assert set(numbers_in(batch.pixels)) < set(range(20))
+        assert memory.kept_batch(Wanted(8), 2).ids.tolist() != batch.ids.tolist()
 
 
 def test_whichever_kind_is_short_the_other_fills_the_batch(path: Path) -> None:
     with open_memory(path) as memory:
         for number in range(8):
             memory.offer(sample(number))
-        assert fresh_in(memory.next_batch(8, rehearsed_share=0.5)) == list(range(8))
+        assert fresh_in(memory.next_batch(Wanted(8, rehearsed_share=0.5))) == list(range(8))
         train_all(memory)
         memory.offer(sample(10))
-        batch = memory.next_batch(8, rehearsed_share=0.25)
+        batch = memory.next_batch(Wanted(8, rehearsed_share=0.25))
         assert batch is not None
         assert (batch.fresh, len(batch.slots)) == (1, 8)
 
@@ -106,7 +150,7 @@ def test_whichever_kind_is_short_the_other_fills_the_batch(path: Path) -> None:
 def test_a_full_waiting_room_takes_no_more_until_training_went_on(path: Path) -> None:
     with open_memory(path, max_waiting=4) as memory:
         assert [memory.offer(sample(number)) for number in range(6)] == [True] * 4 + [False] * 2
-        batch = memory.next_batch(2)
+        batch = memory.next_batch(Wanted(2))
         assert batch is not None
         memory.trained(batch)
         assert [memory.offer(sample(number)) for number in (4, 5, 6)] == [True, True, False]
@@ -141,7 +185,7 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(tmp_path: Path) -> 
     def feed(memory: RehearsalMemory, part: int) -> MixedBatch:
         for number in range(part * 10, part * 10 + 10):
             memory.offer(sample(number, 0 if number % 7 else number % 3))
-        batch = memory.next_batch(16, rehearsed_share=0.5)
+        batch = memory.next_batch(Wanted(16, rehearsed_share=0.5))
         assert batch is not None
         memory.trained(batch)
         return batch
@@ -181,14 +225,15 @@ def test_nothing_is_lost_or_trained_twice_after_kill_9(path: Path, attempt: int)
 
 def test_waiting_ends_with_the_sample_that_makes_it_enough(path: Path) -> None:
     with open_memory(path) as memory:
-        assert not memory.wait(0.01)
+        two = Wanted(2, rehearsed_share=0)
+        assert not memory.wait(0.01, two)
         memory.offer(sample(1))
-        assert memory.wait(0)
-        assert not memory.wait(0.01, at_least=2)
+        assert memory.wait(0, Wanted(1))
+        assert not memory.wait(0.01, two)
         timer = threading.Timer(0.05, memory.offer, (sample(2),))
         timer.start()
         started = time.monotonic()
-        assert memory.wait(30, at_least=2)
+        assert memory.wait(30, two)
         assert time.monotonic() - started < 10
         timer.join()
 
@@ -206,8 +251,8 @@ def test_streams_in_several_threads_and_training_do_not_disturb_each_other(path:
             stream.start()
         trained: list[int] = []
         while len(trained) < 300:
-            assert memory.wait(30)
-            batch = memory.next_batch(16)
+            assert memory.wait(30, Wanted(1))
+            batch = memory.next_batch(Wanted(16))
             assert batch is not None
             trained += fresh_in(batch)
             memory.trained(batch)
@@ -265,7 +310,7 @@ def test_without_bytes_samples_wait_and_are_gone_after_training(path: Path) -> N
         assert train_all(memory) == list(range(20))
         assert memory.counts == {0: ClassCounts(seen=20)}
         memory.offer(sample(3))
-        batch = memory.next_batch(8)
+        batch = memory.next_batch(Wanted(8))
         assert batch is not None
         assert len(batch.slots) == 1
 
@@ -294,7 +339,7 @@ def test_a_class_forgotten_between_batch_and_training_stays_forgotten(path: Path
     with open_memory(path) as memory:
         for number in range(8):
             memory.offer(sample(number, number % 2))
-        batch = memory.next_batch(8)
+        batch = memory.next_batch(Wanted(8))
         assert batch is not None
         memory.forget(1)
         memory.trained(batch)
@@ -330,7 +375,7 @@ def test_a_lowered_bound_makes_the_file_smaller_and_keeps_what_waits(path: Path)
         assert path.stat().st_size <= SMALL_BYTES + 20 * 1024
         assert held_out_in(memory)
         memory.offer(sample(6000, 0))
-        batch = memory.next_batch(64)
+        batch = memory.next_batch(Wanted(64))
         assert batch is not None
         assert len(numbers_in(batch.pixels)) == 64
 
@@ -351,14 +396,15 @@ def test_a_raised_bound_makes_room(path: Path) -> None:
 def test_another_bundle_with_the_same_input_and_classes_takes_it_over(path: Path) -> None:
     with open_memory(path) as memory:
         memory.offer(sample(1))
-    more = manifest_of(names=("red", "green", "blue", "black"), capacity=8)
+        memory.offer(sample(2, slot=1))
+    more = manifest_of(names=("green", "black", "blue", "red"), capacity=8)
     with open_memory(path, manifest=more) as memory:
-        assert memory.waiting == 1
-        assert memory.offer(sample(2, slot=7))
-    with pytest.raises(ConfigError, match=r"classes are others .* remove the file"):
+        assert {slot: one.waiting for slot, one in memory.counts.items()} == {0: 1, 3: 1}
+        assert memory.offer(sample(3, slot=3))
+    with pytest.raises(ConfigError, match=r"its class 'black' is none of .* remove the file"):
         RehearsalMemory(path, manifest=manifest_of())
     with open_memory(path, manifest=more) as memory:
-        assert memory.waiting == 2
+        assert memory.waiting == 3
 
 
 def test_a_bundle_that_does_not_fit_is_refused_and_told_what_to_do(path: Path) -> None:
@@ -366,16 +412,14 @@ def test_a_bundle_that_does_not_fit_is_refused_and_told_what_to_do(path: Path) -
         pass
     with pytest.raises(ConfigError, match=r"16x16, the bundle's 32x32: take that bundle or"):
         RehearsalMemory(path, manifest=manifest_of(size=32))
-    other = manifest_of(names=("green", "red", "blue"))
-    with pytest.raises(ConfigError, match=r"its 3 classes are others than the bundle's first"):
-        RehearsalMemory(path, manifest=other)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("slot", [-1, 4, 1 << 40])
-def test_a_label_without_a_class_slot_is_refused(path: Path, slot: int) -> None:
-    with open_memory(path) as memory, pytest.raises(ConfigError, match="has slots 0 to 3"):
-        memory.offer(sample(1, slot))
+@pytest.mark.parametrize("name", ["puce", "", "red\0"])
+def test_a_label_that_is_no_class_is_refused(path: Path, name: str) -> None:
+    unknown = Labelled(sample(1).pixels, name, "camera")
+    with open_memory(path) as memory, pytest.raises(ConfigError, match="is no class"):
+        memory.offer(unknown)
 
 
 @pytest.mark.parametrize(
@@ -390,7 +434,7 @@ def test_a_label_without_a_class_slot_is_refused(path: Path, slot: int) -> None:
 def test_pixels_of_another_shape_are_refused(path: Path, pixels: np.ndarray) -> None:
     with open_memory(path) as memory:
         with pytest.raises(ConfigError, match=r"camera: pixels must be \(16, 16, 3\) uint8"):
-            memory.offer(Labelled(pixels, 0, "camera"))
+            memory.offer(Labelled(pixels, "red", "camera"))
         assert memory.waiting == 0
 
 
@@ -400,10 +444,10 @@ def test_impossible_settings_are_refused(path: Path) -> None:
 
 
 def test_pixels_may_lie_in_memory_in_any_order(path: Path) -> None:
-    turned = Labelled(np.flip(sample(1).pixels, 1), 0, "camera")
+    turned = Labelled(np.flip(sample(1).pixels, 1), "red", "camera")
     with open_memory(path) as memory:
         memory.offer(turned)
-        batch = memory.next_batch(1)
+        batch = memory.next_batch(Wanted(1))
         assert batch is not None
         assert np.array_equal(batch.pixels[0], turned.pixels)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from edge_runtime.rehearsal.rehearsal_parts import manifest_of, open_memory, sample, train_all
+from hiertk_edge.rehearsal.batches import Wanted
 from hiertk_edge.rehearsal.cells import Place
 from hiertk_edge.rehearsal.room import MOST_SAMPLES, PAGE_BYTES, Room, plan_room
 
@@ -31,7 +32,7 @@ def test_the_files_never_grow_beyond_their_bound(path: Path, size: int) -> None:
         for number in range(int(1.4 * planned)):
             assert memory.offer(sample(number, number % 3, size=size))
             if memory.waiting == 16:
-                batch = memory.next_batch(16)
+                batch = memory.next_batch(Wanted(16))
                 assert batch is not None
                 memory.trained(batch)
                 assert memory.bytes <= bound

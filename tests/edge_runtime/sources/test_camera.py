@@ -40,8 +40,8 @@ def told() -> Told:
 def camera(told: Told) -> Iterator[Open]:
     opened = []
 
-    def open_camera(place: object, *, every_s: float = 0.01, slot: int | None = None) -> Camera:
-        stream = Camera(str(place), INFO, problems=told.problems, every_s=every_s, slot=slot)
+    def open_camera(place: object, *, every_s: float = 0.01, label: str | None = None) -> Camera:
+        stream = Camera(str(place), INFO, problems=told.problems, every_s=every_s, label=label)
         opened.append(stream)
         return stream
 
@@ -59,7 +59,7 @@ def test_all_frames_of_a_labelled_video_are_taken_in_rgb_and_then_it_is_over(
 ) -> None:
     colours = [(200, 30, 10), (10, 200, 30), (30, 10, 200)] * 3
     basket = Basket()
-    stream = camera(write_video(tmp_path / "clip.avi", colours), slot=1)
+    stream = camera(write_video(tmp_path / "clip.avi", colours), label="green")
     stream.start(basket)
     wait_for(lambda: told.count("the video is over") == 1)
     assert basket.slots == [1] * 9
@@ -97,7 +97,7 @@ def test_frames_are_resized_as_a_saved_one_would_be(tmp_path: Path) -> None:
 def test_the_rate_thins_out_the_frames(camera: Open, tmp_path: Path, told: Told) -> None:
     basket = Basket()
     video = write_video(tmp_path / "clip.avi", [(9, 9, 9)] * 40, fps=100)
-    camera(video, every_s=0.2, slot=0).start(basket)
+    camera(video, every_s=0.2, label="red").start(basket)
     wait_for(lambda: told.count("the video is over") == 1)
     assert 2 <= len(basket.samples) <= 10
 
@@ -111,8 +111,8 @@ def test_without_a_label_nothing_is_learned_until_somebody_teaches(
     stream.start(basket)
     wait_for(lambda: stream.newest() is not None)
     assert basket.samples == []
-    assert stream.teach(2, 1000) == 1000
-    assert stream.teach(0, 3) == 3  # replaces the first
+    assert stream.teach("blue", 1000) == 1000
+    assert stream.teach("red", 3) == 3  # replaces the first
     wait_for(lambda: told.count("the video is over") == 1)
     assert len(basket.samples) <= 3 + basket.slots.count(2)
     assert basket.slots.count(0) == 3
@@ -122,7 +122,7 @@ def test_without_a_label_nothing_is_learned_until_somebody_teaches(
 def test_what_is_taught_is_bounded(camera: Open, tmp_path: Path, frames: int) -> None:
     stream = camera(write_video(tmp_path / "clip.avi", [(0, 0, 0)] * 2))
     with pytest.raises(ConfigError, match="1 to 1000"):
-        stream.teach(0, frames)
+        stream.teach("red", frames)
 
 
 def test_the_newest_frame_ages(camera: Open, tmp_path: Path, told: Told) -> None:
@@ -141,7 +141,7 @@ def test_a_video_waits_while_the_intake_has_no_room(
     camera: Open, tmp_path: Path, told: Told
 ) -> None:
     basket = Basket(room=2)
-    stream = camera(write_video(tmp_path / "clip.avi", [(0, 99, 0)] * 6), slot=1)
+    stream = camera(write_video(tmp_path / "clip.avi", [(0, 99, 0)] * 6), label="green")
     stream.start(basket)
     wait_for(lambda: len(basket.samples) == 2)
     time.sleep(0.2)
@@ -154,7 +154,7 @@ def test_a_video_that_is_not_there_yet_is_told_once_and_opened_later(
     camera: Open, tmp_path: Path, told: Told
 ) -> None:
     basket = Basket()
-    camera(tmp_path / "clip.avi", slot=0).start(basket)
+    camera(tmp_path / "clip.avi", label="red").start(basket)
     wait_for(lambda: told.count("no frames") == 1)
     write_video(tmp_path / "new.avi", [(0, 0, 99)] * 3).rename(tmp_path / "clip.avi")
     wait_for(lambda: len(basket.samples) == 3)
@@ -168,7 +168,10 @@ def test_what_is_no_video_is_no_more_than_a_problem(
     whole = write_video(tmp_path / "clip.avi", [(99, 99, 99)] * 20).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
     (tmp_path / "text.avi").write_text("no video")
-    cut, text = camera(tmp_path / "cut.avi", slot=0), camera(tmp_path / "text.avi", slot=0)
+    cut, text = (
+        camera(tmp_path / "cut.avi", label="red"),
+        camera(tmp_path / "text.avi", label="red"),
+    )
     basket = Basket()
     cut.start(basket)
     text.start(basket)

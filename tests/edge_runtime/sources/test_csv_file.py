@@ -24,7 +24,7 @@ def listed(folder: Path, content: str | bytes) -> Listing:
 def test_rows_become_files_and_slots(tmp_path: Path) -> None:
     listing = listed(tmp_path, GOOD)
     assert listing.names == ("red/000.jpg", "blue/000.jpg")
-    assert listing.slots.tolist() == [0, 2]
+    assert listing.labels.tolist() == [0, 2]
     assert listing.folder == tmp_path
 
 
@@ -45,7 +45,7 @@ def test_what_programs_write_is_understood(tmp_path: Path, content: str | bytes)
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        (b"a.png,purple", r"'purple' is no class of this bundle: red, green, blue"),
+        (b"a.png,purple", r"'purple' is no class: there are red, green, blue"),
         (b"a.png", "1 columns"),
         (b",red", "no path"),
         (b"a\0.png,red", "no path|NUL"),
@@ -131,7 +131,7 @@ def test_no_content_raises_anything_but_a_config_error(
     folder = tmp_path_factory.mktemp("table")
     try:
         found = listed(folder, (b"path,label\n" if has_header else b"") + content)
-        assert len(found.names) == len(found.slots) >= 2
+        assert len(found.names) == len(found.labels) >= 2
         outcome = ""
     except ConfigError as error:
         outcome = str(error)

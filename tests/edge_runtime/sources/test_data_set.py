@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_parts import CLASSES, make_manifest, write_images
-from hiertk_edge.sources import DataSet, listing, open_data_set
+from edge_runtime.classes.class_parts import class_map, classes_in
+from hiertk_edge.classes.labels import DeviceLabels
+from hiertk_edge.sources import DataSet, FixedLabels, listing, open_data_set
 from hiertk_protocol.errors import ConfigError
 from PIL import Image
 
@@ -149,3 +151,29 @@ def test_the_number_of_files_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(listing, "MAX_FILES", 5)
     with pytest.raises(ConfigError, match="more than 5 images"):
         source_of(write_images(tmp_path / "data", 2))
+
+
+def test_a_batch_that_was_read_before_the_classes_moved_gets_the_slots_of_now(
+    tmp_path: Path,
+) -> None:
+    classes = classes_in(tmp_path)
+    folder = write_images(tmp_path / "data", 2)
+    (folder / "green").rename(folder / "cup")
+    labels = DeviceLabels(classes, accepts_new=True)
+    source = open_data_set(f"folder:{folder}", CLASSES, INFO, labels=labels)
+    (batch,) = source.batches_in_order(10)
+    digest = source.digest
+    assert sorted(source.in_slots(batch).labels.tolist()) == [0, 0, 2, 2, 7, 7]
+    classes.take(class_map(3, {0: ("cup", 3), 1: ("green", 1), 2: ("blue", 1)}))
+    moved = source.in_slots(batch)
+    assert moved.labels.tolist() == [2, 2, 0, 0], "red is retired, and the cup has its slot"
+    assert np.array_equal(moved.images, batch.images[:4])
+    again = open_data_set(f"folder:{folder}", CLASSES, INFO, labels=AllNames())
+    assert again.digest == digest, "training goes on where it was"
+
+
+class AllNames(FixedLabels):
+    """Takes the names that the data set had."""
+
+    def __init__(self) -> None:
+        super().__init__(("cup", "red", "blue"))

@@ -64,7 +64,7 @@ def test_a_camera_takes_its_options_from_behind_the_last_question_mark(tmp_path:
     pytest.importorskip("cv2")
     stream = stream_of("camera:http://cam/v?stream=1?every_s=2&label=blue", tmp_path)
     assert isinstance(stream, Camera)
-    assert (stream._place, stream._every_s, stream._slot) == ("http://cam/v?stream=1", 2.0, 2)
+    assert (stream._place, stream._every_s, stream._label) == ("http://cam/v?stream=1", 2.0, "blue")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from edge_parts import CLASSES, make_manifest
 from hiertk_edge.images import read_file, read_image, resize
+from hiertk_edge.sources import FixedLabels
 from hiertk_edge.sources.watch import WatchedFolder
 from hiertk_edge.sources.watched_folder import Rhythm
 from source_parts import Basket, Told, image_of, wait_for, write_classes, write_image
@@ -39,7 +40,7 @@ def watch(tmp_path: Path, told: Told) -> Iterator[Open]:
     def open_stream(*, deletes: bool = False, rhythm: Rhythm = QUICK) -> WatchedFolder:
         stream = WatchedFolder(
             tmp_path / "in",
-            CLASSES,
+            FixedLabels(CLASSES),
             INFO,
             memory=tmp_path / "watched.sqlite",
             problems=told.problems,
@@ -75,7 +76,7 @@ def test_images_of_subfolders_are_taken_as_the_toolkit_would_see_them(
     wait_for(lambda: len(basket.names) == 9)
     for sample in basket.samples:
         path = Path(sample.origin)
-        assert CLASSES[sample.slot] == path.parent.name
+        assert sample.label == path.parent.name
         assert np.array_equal(sample.pixels, resize(read_image(path), INFO))
     assert stream.counts.taken == 9
 
@@ -190,7 +191,7 @@ def test_a_sidecar_that_names_no_class_is_counted_until_it_is_corrected(
     (folder / "a.txt").write_text("red")
     wait_for(lambda: basket.slots == [0])
     wait_for(lambda: told.problems.lines == ())
-    assert (stream.counts.mislabelled, told.count("no class of this bundle")) == (1, 1)
+    assert (stream.counts.mislabelled, told.count("is no class")) == (1, 1)
 
 
 def test_a_subfolder_that_is_no_class_is_told_once_and_taken_when_it_is_renamed(
@@ -398,7 +399,12 @@ def test_two_watched_folders_share_one_memory_of_files(
     other = tmp_path / "other"
     streams = [
         WatchedFolder(
-            path, CLASSES, INFO, memory=tmp_path / "w.sqlite", problems=told.problems, rhythm=QUICK
+            path,
+            FixedLabels(CLASSES),
+            INFO,
+            memory=tmp_path / "w.sqlite",
+            problems=told.problems,
+            rhythm=QUICK,
         )
         for path in (folder, other)
     ]

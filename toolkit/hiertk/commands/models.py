@@ -38,14 +38,16 @@ def models(
     Example: hiertk models resnet18 --input-size 64
     """
     from hiertk import model_tables as tables
-    from hiertk.models import NETWORKS, NetworkSpec
-    from hiertk.models.costs import network_costs
+    from hiertk.network_names import NETWORK_NAMES
     from hiertk.option_checks import check_input_size
 
     if name is None:
-        print(json.dumps(list(NETWORKS))) if json_ else tables.print_networks(NETWORKS)
+        print(json.dumps(NETWORK_NAMES)) if json_ else tables.print_networks(NETWORK_NAMES)
         return
     check_input_size(input_size)
+    from hiertk.models import NetworkSpec
+    from hiertk.models.costs import network_costs
+
     spec = NetworkSpec(
         name=name,
         slots=class_capacity,

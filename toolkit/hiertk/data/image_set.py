@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from hiertk_edge.images import preprocess
 from hiertk_protocol.manifest import InputInfo
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 
 class LabelledImages(Protocol):
@@ -33,8 +35,10 @@ class ImageSet:
 
     def tensors(
         self, indices: Sequence[int] | npt.NDArray[np.int64], info: InputInfo
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
         """Return images (N, 3, S, S) float32 as the network sees them, and labels (N,) int64."""
+        import torch
+
         pairs = [self.items[int(index)] for index in indices]
         images = np.stack([preprocess(image, info) for image, _ in pairs])
         return torch.from_numpy(images), torch.tensor([label for _, label in pairs])

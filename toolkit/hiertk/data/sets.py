@@ -1,4 +1,7 @@
-"""The data sets by name. What is not here says how to get it."""
+"""The data sets by name. What is not here says how to get it.
+
+torchvision is imported where it is used: a wrong name is told at once.
+"""
 
 import os
 from collections.abc import Callable
@@ -9,8 +12,6 @@ from hiertk_edge.images import read_image
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.files import atomic_folder
 from PIL import Image
-from torchvision import datasets
-from torchvision.datasets.utils import extract_archive
 
 from hiertk.data.image_set import ImageSet, LabelledImages
 from hiertk.data.tiny_imagenet import TinyImageNetValidation
@@ -41,6 +42,8 @@ def data_folder() -> Path:
 
 
 def _fashion_mnist(name: str, part: Part) -> ImageSet:
+    from torchvision import datasets
+
     if SYSTEM_FASHION_MNIST.is_dir():
         return _unpacked_fashion_mnist(name, SYSTEM_FASHION_MNIST, part)
     return _download(name, part, datasets.FashionMNIST)
@@ -52,6 +55,9 @@ def _fashion_mnist_mini(name: str, part: Part) -> ImageSet:
 
 def _unpacked_fashion_mnist(name: str, source: Path, part: Part) -> ImageSet:
     """Load torchvision's FashionMNIST from a folder of its four .gz files."""
+    from torchvision import datasets
+    from torchvision.datasets.utils import extract_archive
+
     root = data_folder() / name
     if not root.exists():
         with atomic_folder(root) as temporary:
@@ -63,10 +69,14 @@ def _unpacked_fashion_mnist(name: str, source: Path, part: Part) -> ImageSet:
 
 
 def _cifar10(name: str, part: Part) -> ImageSet:
+    from torchvision import datasets
+
     return _download(name, part, datasets.CIFAR10)
 
 
 def _cifar100(name: str, part: Part) -> ImageSet:
+    from torchvision import datasets
+
     return _download(name, part, datasets.CIFAR100)
 
 
@@ -77,12 +87,16 @@ def _tiny_imagenet(name: str, part: Part) -> ImageSet:
             f"{name} is not there: download tiny-imagenet-200.zip from its authors (Stanford "
             f"CS231n) and unpack it to {root}"
         )
+    from torchvision import datasets
+
     train = datasets.ImageFolder(root / "train")
     items = train if part == "train" else TinyImageNetValidation(root / "val", train.class_to_idx)
     return _image_set(name, train.classes, items)
 
 
 def _folder(spec: str, path: Path, part: Part) -> ImageSet:
+    from torchvision import datasets
+
     try:
         items = datasets.ImageFolder(path / part, loader=_read, allow_empty=True)
     except OSError as error:

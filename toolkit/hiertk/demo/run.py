@@ -1,37 +1,30 @@
 """The main job from end to end: export, broker, cloud, devices, and what came of it."""
 
-import os
-import re
-import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hiertk_protocol.bundle import Bundle
-from hiertk_protocol.errors import ConfigError, TransportError
+from hiertk_protocol.errors import TransportError
 from hiertk_protocol.files import atomic_file
-from hiertk_protocol.hiertk_pb2 import ModelStatus
 from rich.console import Console
 
-from hiertk.brokers import Broker, EmbeddedBroker, MosquittoBroker, installed_broker
 from hiertk.data import ImageSet, load, write_image_folder
 from hiertk.demo.live import LiveView
 from hiertk.demo.picture import draw
 from hiertk.demo.processes import Child, Children
 from hiertk.demo.results import Results, collect, count_log, print_results, to_json
+from hiertk.demo.stage import (
+    LOOK_EVERY_S,
+    dashboard_line,
+    finished_folder,
+    is_consumed,
+    open_broker,
+    start_cloud,
+    wait_for_cloud,
+)
 from hiertk.demo.watch import Moment, Watcher
 from hiertk.export import ExportSettings, export_bundle
-
-_CLOUD_START_TIMEOUT_S = 90.0
-_CLOUD_THREADS = 4
-_LOOK_EVERY_S = 0.25
-_DASHBOARD = re.compile(r"http://[\d.]+:\d+")
-_BROKERS: dict[str, Callable[[Path], Broker]] = {
-    "mosquitto": MosquittoBroker,
-    "embedded": EmbeddedBroker,
-    "auto": installed_broker,
-}
 
 
 @dataclass(frozen=True)
@@ -62,23 +55,14 @@ def run_demo(settings: DemoSettings, *, as_json: bool) -> Results:
 
     Raises the error tree; leaves no process and no half-written run behind.
     """
-    if settings.broker not in _BROKERS:
-        raise ConfigError(f"--broker {settings.broker}: choose {', '.join(_BROKERS)}")
     console = Console(stderr=as_json)
-    name = time.strftime("demo-%Y%m%d-%H%M%S")
-    settings.runs.mkdir(parents=True, exist_ok=True)
-    folder = settings.runs / f".{name}.unfinished"
-    folder.mkdir()
-    try:
+    with finished_folder(settings.runs, "demo") as (folder, finished):
         results = _run(settings, folder, console)
-        folder.rename(settings.runs / name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     if as_json:
         print(to_json(results))
     else:
         print_results(results, console)
-    console.print(f"Picture, JSON, bundle and logs: {settings.runs / name}", soft_wrap=True)
+    console.print(f"Picture, JSON, bundle and logs: {finished}", soft_wrap=True)
     return results
 
 
@@ -92,7 +76,7 @@ def _run(settings: DemoSettings, folder: Path, console: Console) -> Results:
     ).bundle
     console.print("Writing the images as the devices find them: one PNG file each")
     shares = _share_out(train, test, settings, folder)
-    with _BROKERS[settings.broker](folder / "broker") as broker:
+    with open_broker(settings.broker, folder / "broker") as broker:
         console.print(f"Training online over {broker.name} on {broker.url}")
         watcher = Watcher(broker.url, bundle.manifest.deployment)
         watcher.start()
@@ -132,23 +116,15 @@ class _Stage:
 
     def play(self, watcher: Watcher) -> Moment:
         """Run cloud and devices until everything sent is trained on; return the last state."""
-        cloud = self._start_cloud()
-        self._wait_for_cloud(cloud, watcher)
-        self._show_dashboard(cloud)
+        cloud = start_cloud(self.children, self.folder, self.bundle, self.broker_url)
+        wait_for_cloud(cloud, watcher, self.view.show)
+        if line := dashboard_line(cloud):
+            self.view.say(line)
         devices = [
             self._start_device(number, images)
             for number, images in enumerate(self.shares.training, start=1)
         ]
         return self._watch_until_trained(cloud, devices, watcher)
-
-    def _start_cloud(self) -> Child:
-        threads = min(os.cpu_count() or 1, _CLOUD_THREADS)
-        return self.children.start(
-            "cloud", "hiertk_cloud", "serve",
-            "--bundle", str(self.bundle.folder), "--broker", self.broker_url,
-            "--state", str(self.folder / "cloud"), "--threads", str(threads),
-            "--api", "127.0.0.1:0",
-        )  # fmt: skip
 
     def _start_device(self, number: int, images: Path) -> Child:
         batch = self.bundle.manifest.engine.batch_size
@@ -163,22 +139,6 @@ class _Stage:
             "--evaluate-every", str(max(steps_per_pass, 1)),
         )  # fmt: skip
 
-    def _wait_for_cloud(self, cloud: Child, watcher: Watcher) -> None:
-        deadline = time.monotonic() + _CLOUD_START_TIMEOUT_S
-        while True:
-            moment = watcher.now()
-            if moment.model.state == ModelStatus.ONLINE:
-                return
-            if cloud.is_done or time.monotonic() > deadline:
-                raise TransportError(f"the cloud service is not online: see {cloud.log}")
-            self.view.show(moment)
-            time.sleep(_LOOK_EVERY_S)
-
-    def _show_dashboard(self, cloud: Child) -> None:
-        found = _DASHBOARD.search(cloud.log.read_text())
-        if found:
-            self.view.say(f"Live in a browser, while it runs: {found[0]}")
-
     def _watch_until_trained(self, cloud: Child, devices: list[Child], watcher: Watcher) -> Moment:
         while True:
             moment = watcher.now()
@@ -186,14 +146,9 @@ class _Stage:
             if cloud.is_done:
                 raise TransportError(f"the cloud service ended early: see {cloud.log}")
             done = [device.is_done for device in devices]
-            if all(done) and _is_consumed(moment):
+            if all(done) and is_consumed(moment):
                 return moment
-            time.sleep(_LOOK_EVERY_S)
-
-
-def _is_consumed(moment: Moment) -> bool:
-    sent = sum(device.spooled_total for device in moment.devices.values())
-    return moment.model.consumed_total >= sent > 0
+            time.sleep(LOOK_EVERY_S)
 
 
 def _share_out(train: ImageSet, test: ImageSet, settings: DemoSettings, folder: Path) -> Shares:

@@ -13,6 +13,7 @@ from torchvision.ops import StochasticDepth
 from hiertk.models.foreign import build_from_factory, build_from_timm, is_factory, is_timm
 from hiertk.models.normalization import normalize
 from hiertk.models.trace import without_values
+from hiertk.network_names import OTHERS, RESIDUAL, VGG
 
 COMPACT_BELOW = 224  # VGG's own classifier expects 7x7 maps, which smaller inputs do not give
 _COMPACT_WIDTH = 512
@@ -108,32 +109,20 @@ def _take_stem(model: nn.Module, spec: NetworkSpec) -> None:
     """Replace a residual network's first layers, which shrink the input to a quarter."""
     if spec.stem == "torchvision":
         return
-    if spec.stem != "3x3" or spec.name not in _RESIDUAL:
+    if spec.stem != "3x3" or spec.name not in RESIDUAL:
         raise ModelError(
             f"{spec.name} has no {spec.stem} stem: choose torchvision, or for "
-            f"{', '.join(_RESIDUAL)} 3x3"
+            f"{', '.join(RESIDUAL)} 3x3"
         )
     model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
 
 
-_RESIDUAL = ("resnet18", "resnet34", "resnet50")
-_VGG = ("vgg11", "vgg11_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn")
-_OTHERS = (
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "mobilenet_v3_large",
-    "efficientnet_b0",
-    "shufflenet_v2_x1_0",
-    "regnet_y_400mf",
-    "convnext_tiny",
-)
-
 NETWORKS: dict[str, Callable[[NetworkSpec], nn.Module]] = (
-    {name: _torchvision(name) for name in _RESIDUAL}
-    | {name: _vgg(name) for name in _VGG}
-    | {name: _torchvision(name) for name in _OTHERS}
+    {name: _torchvision(name) for name in RESIDUAL}
+    | {name: _vgg(name) for name in VGG}
+    | {name: _torchvision(name) for name in OTHERS}
 )
 
 

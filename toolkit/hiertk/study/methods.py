@@ -1,0 +1,63 @@
+"""What is compared: the whole method, parts of it switched off alone, and the bounds."""
+
+from dataclasses import dataclass
+
+BATCH = 32  # images of the device's steps, rehearsed ones included
+
+
+@dataclass(frozen=True)
+class Method:
+    """How both sides learn new classes.
+
+    rehearses: the device's reservoir fills its batches up; without, they are new images alone.
+    of_one_class: new images of a class in a batch, at most. sent: of a batch, images whose features
+    go to the cloud: the new ones, and rehearsed ones beside them. replay: earlier samples in the
+    cloud's steps for each that is sent; balanced: as many of each class, not whole earlier batches.
+    imprinted: rows of new classes begin with the mean of their examples instead of at random.
+    adjusted: the losses make up for how rare each class is. all_at_once: all classes from the
+    start, shuffled, and nothing bounds the storage.
+    """
+
+    name: str
+    title: str
+    rehearses: bool = True
+    of_one_class: int = BATCH // 8
+    sent: int = BATCH // 2
+    replay: int = 1
+    balanced: bool = True
+    imprinted: bool = True
+    adjusted: bool = True
+    all_at_once: bool = False
+
+
+OURS = Method("ours", "HierTK")
+JOINT = Method(
+    "joint", "joint training on all classes (upper bound)", balanced=False, all_at_once=True
+)
+NAIVE = Method(
+    "naive",
+    "naive fine-tuning (lower bound)",
+    rehearses=False,
+    of_one_class=BATCH // 2,
+    replay=0,
+    balanced=False,
+    imprinted=False,
+    adjusted=False,
+)
+LEARNED = (
+    OURS,
+    JOINT,
+    NAIVE,
+    Method("device-only", "rehearsal on the device only", replay=0),
+    Method("cloud-only", "replay in the cloud only", rehearses=False, of_one_class=BATCH // 2),
+    Method("random-rows", "without imprinting", imprinted=False),
+    Method("unadjusted", "without logit adjustment", adjusted=False),
+    Method("unbalanced", "without class-balanced replay", balanced=False),
+    Method("half-new", "half of each batch of the new class", of_one_class=BATCH // 2),
+    Method("new-sent", "only new images' features sent", sent=0, replay=7),
+)
+SLDA = "slda"
+TITLES = {method.name: method.title for method in LEARNED} | {
+    SLDA: "streaming LDA on the base's features"
+}
+METHODS = {method.name: method for method in LEARNED}
