@@ -19,7 +19,7 @@ from hiertk_edge.rehearsal import MixedBatch, RehearsalMemory, Wanted
 from hiertk_edge.sources import DataSet
 
 _RETRY_S = 10.0
-_TAUGHT = 200  # images of a class, after which it is none of the new ones any more
+TAUGHT = 200  # images of a class, after which it is none of the new ones any more
 _MOST_OWED = 100
 
 
@@ -123,7 +123,7 @@ class RehearsalFeed:
     def _owe_practice(self, batch: MixedBatch) -> None:
         new = {slot for slot in batch.slots[: batch.fresh].tolist() if slot >= self._exported}
         counts = self._memory.counts if new else {}
-        if any(counts[slot].seen <= _TAUGHT for slot in new if slot in counts):
+        if any(counts[slot].seen <= TAUGHT for slot in new if slot in counts):
             self._owed = min(self._owed + self._mix.practice, _MOST_OWED)
 
     def _wanted(self) -> Wanted:

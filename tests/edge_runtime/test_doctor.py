@@ -215,3 +215,13 @@ def test_a_password_is_read_but_never_shown(setting: Setting, secured: SecuredBr
     found = setting.check("--quick", "--offline")
     assert found["broker password"] == str(folder / "password")
     assert (folder / "password").read_text().strip() not in str(found)
+
+
+def test_names_beyond_the_bundles_classes_are_wrong_only_where_new_ones_are_refused(
+    setting: Setting,
+) -> None:
+    (setting.folder / "images" / "kettle").mkdir()
+    assert "kettle" in setting.check("--quick", "--offline")["data"]
+    setting.more = '[classes]\nnew = "accept"\n'
+    found = setting.check("--quick", "--offline")
+    assert "data" not in wrong(found), found

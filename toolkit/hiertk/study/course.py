@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from hiertk_edge.rehearsal_feed import TAUGHT
+
 from hiertk.study.images import Course, Images, lessons
 from hiertk.study.learning import Learning
 from hiertk.study.measures import class_accuracies, mean_of
@@ -68,7 +70,7 @@ class Teacher:
         began = self._learning.seconds
         marks = []
         for start, stop in self._lessons(images):
-            self._learning.teach(list(images[start:stop]))
+            self._learning.teach(list(images[start:stop]), practice=stop <= TAUGHT)
             if stop in MARKS:
                 marks.append(self._mark(slot, stop, began))
         return self.measure(slot + 1, marks)

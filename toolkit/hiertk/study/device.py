@@ -26,7 +26,8 @@ _DRAWING, _KEEPING = 0, 1  # streams of random numbers of their own
 class StudyDevice:
     """One device.
 
-    steps: done by it so far. step_s: what they took, opening slots included, seconds.
+    practice: steps that follow each on a new class. steps: done by it so far. step_s: what they
+    took, opening slots included, seconds.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class StudyDevice:
         self._images = images
         self._rehearses = method.rehearses
         self._sent = method.sent
+        self.practice = method.practice
         capacity = len(images) if method.all_at_once else _capacity(bundle, memory_bytes)
         self._reservoir = Reservoir(capacity)
         self._drawing = Random(f"{seed} {_DRAWING}")
@@ -77,7 +79,7 @@ class StudyDevice:
     def lesson(self, fresh: list[int], version: int) -> list[FeatureBatch]:
         """Train on new images, filled up with rehearsed ones; return what goes to the cloud.
 
-        version: of the class map, that the messages name.
+        fresh: may be none, for practice. version: of the class map, that the messages name.
         """
         missing = BATCH - len(fresh) if self._rehearses else 0
         numbers = fresh + self._reservoir.draw(missing, self._drawing)

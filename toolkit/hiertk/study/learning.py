@@ -44,8 +44,11 @@ class Learning(Protocol):
     def name(self, name: str) -> None:
         """Take up a class by its name; its slot is the lowest free one."""
 
-    def teach(self, fresh: list[int]) -> None:
-        """Learn from images, by their numbers, that it did not see before."""
+    def teach(self, fresh: list[int], *, practice: bool = False) -> None:
+        """Learn from images, by their numbers, that it did not see before.
+
+        practice: go over what is known afterwards, as a method does after a new class.
+        """
 
     def answer(self, images: Images) -> Answers:
         """Classify images."""
@@ -78,8 +81,10 @@ class BothSides:
     def name(self, name: str) -> None:
         self._cloud.name(name)
 
-    def teach(self, fresh: list[int]) -> None:
+    def teach(self, fresh: list[int], *, practice: bool = False) -> None:
         self._cloud.take(self._device.lesson(fresh, self._cloud.version))
+        for _ in range(self._device.practice if practice else 0):
+            self._cloud.take(self._device.lesson([], self._cloud.version))
 
     def answer(self, images: Images) -> Answers:
         early, final = [], []
@@ -126,7 +131,7 @@ class LdaOnBase:
     def name(self, name: str) -> None:
         """Do nothing: a class begins with its first sample."""
 
-    def teach(self, fresh: list[int]) -> None:
+    def teach(self, fresh: list[int], *, practice: bool = False) -> None:  # noqa: ARG002
         for part in self._images.take(fresh).parts(_AT_ONCE):
             early, final = self._seen(part)
             self._early.learn(early, part.slots)

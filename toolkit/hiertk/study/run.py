@@ -12,7 +12,7 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import Backend
 
 from hiertk.study.cells import UNFINISHED, CellRunner, read_data
-from hiertk.study.methods import JOINT, LEARNED, NAIVE, OURS, SLDA
+from hiertk.study.methods import BOTH_SIDES, JOINT, NAIVE, OURS, SLDA, SWITCHED_OFF
 from hiertk.study.records import Cell, CellKey, Settings, Study, this_machine, today
 from hiertk.study.settings import StudySettings
 
@@ -24,11 +24,13 @@ Tell = Callable[[str], None]
 def plan_cells(settings: StudySettings) -> list[CellKey]:
     """Return all cells, those that take longest first."""
     size = settings.size
-    methods = [JOINT.name, *(one.name for one in LEARNED if one is not JOINT), SLDA]
+    whole = [JOINT.name, *(one.name for one in BOTH_SIDES if one is not JOINT), SLDA]
+    parts = [one.name for one in SWITCHED_OFF]
     cells = [
         CellKey(method=method, split=split, seed=seed, backend=BACKEND)
+        for methods, splits in ((whole, size.splits), (parts, size.splits[-1:]))
         for method in methods
-        for split in size.splits
+        for split in splits
         for seed in size.seeds
     ]
     spots = [

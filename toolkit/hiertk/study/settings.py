@@ -18,8 +18,8 @@ class StudySize:
     """
 
     base_classes: int = 6
-    base_images: int = 1000
-    new_images: int = 400
+    base_images: int = 500
+    new_images: int = 200
     memory_bytes: int = 4 << 20
     test_images: int | None = 500
     seeds: tuple[int, ...] = (0, 1, 2)
