@@ -37,7 +37,7 @@ def test_seed_0_keeps_the_order_and_others_draw_one(images: Images) -> None:
 
 
 def test_too_few_images_are_refused(images: Images) -> None:
-    with pytest.raises(ConfigError, match="400 images each, there are 4 with 10"):
+    with pytest.raises(ConfigError, match="200 images each, there are 4 with 10"):
         plan_course(images, StudySize(base_classes=2, base_images=11), seed=0)
 
 
