@@ -76,7 +76,7 @@ def _even_part(contents: Contents, wanted: Wanted) -> int:
 
     Of one class at most an eighth of the batch, unless there are only few classes: with half of a
     batch of one class, batch statistics are that class's, and the exit forgets all others within a
-    few steps (docs/new-classes.md).
+    few steps (docs/decisions/0014).
     """
     slots = _next_slots(contents, wanted)
     if not wanted.rehearsed_share:
