@@ -92,6 +92,8 @@ class StudyDevice:
         self.steps += 1
         self.keep(fresh)
         sent = min(len(numbers), max(len(fresh), self._sent))
+        if not sent:
+            return []
         messages = self._encoder.encode(
             result.rows(0, sent),
             labels[:sent],
