@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ class _Stage:
         with (
             installed_broker(self.folder / "broker") as broker,
             ShapedLink(broker.url) as link,
-            self._watcher(broker) as watcher,
+            Watcher(broker.url, self.place.bundle.manifest.deployment) as watcher,
             self._cloud(broker),
         ):
             _wait(lambda: watcher.now().model.state == ModelStatus.ONLINE)
@@ -137,15 +136,6 @@ class _Stage:
             _wait(lambda: _has_all(watcher))
             caught_up = time.monotonic() - returned
             return _Run(during, _accuracies(line, watcher.now().model), caught_up)
-
-    @contextmanager
-    def _watcher(self, broker: Broker) -> Iterator[Watcher]:
-        watcher = Watcher(broker.url, self.place.bundle.manifest.deployment)
-        watcher.start()
-        try:
-            yield watcher
-        finally:
-            watcher.stop()
 
     def _cloud(self, broker: Broker) -> LineProcess:
         command = python(

@@ -94,8 +94,7 @@ class Agent:
         self._report(DeviceStatus.TRAINING)
         finished = self._train()
         if self._trainer.newest is not None and self._checkpointing.has_news:
-            images, _ = self._trainer.newest
-            self._checkpointing.save_or_fail(images, self._predictor.calibration)
+            self._checkpointing.save_or_fail(self._trainer.newest, self._predictor.calibration)
         return finished and self._drain()
 
     def _train(self) -> bool:
@@ -168,8 +167,7 @@ class Agent:
             return
         if self._feed is not None and self._held_out is not None:
             self._predictor.calibration = self._held_out.calibrate(_CALIBRATION_BATCHES)
-        images, _ = self._trainer.newest
-        self._checkpointing.save(images, self._predictor.calibration)
+        self._checkpointing.save(self._trainer.newest, self._predictor.calibration)
 
     def _end_passes(self) -> bool:
         """Measure after the last batch; return False if asked to stop on the way."""

@@ -90,8 +90,8 @@ class RehearsalFeed:
         lesson = None if batch is None else self._filled(batch)
         # Batch statistics need two images at least, and some programs a full batch.
         count = 0 if lesson is None else len(lesson.labels)
-        self._is_too_small = 0 < count < 2 or not (count == 0 or self._learner.can_train(count))
-        return None if self._is_too_small or count == 0 else lesson
+        self._is_too_small = count == 1 or (count > 1 and not self._learner.can_train(count))
+        return None if self._is_too_small or not count else lesson
 
     def done(self, lesson: Lesson) -> None:
         """Take the new images of a lesson out of the waiting room."""
@@ -128,8 +128,9 @@ class RehearsalFeed:
 
     def _wanted(self) -> Wanted:
         mix = self._mix
-        has_more = self._data is not None and mix.rehearsed > 0
-        elsewhere = self._data.slots() if has_more and self._data is not None else frozenset[int]()
+        elsewhere = frozenset[int]()
+        if self._data is not None and mix.rehearsed:
+            elsewhere = self._data.slots()
         return Wanted(mix.batch_size, mix.rehearsed, elsewhere)
 
     def _filled(self, batch: MixedBatch) -> Lesson:

@@ -31,8 +31,8 @@ class EdgeTrainer:
         self._spooling = spooling
         self._progress = progress
         self._new_slots = new_slots
-        self.newest: tuple[Float32Array, SlotArray] | None = None
-        """Images and labels of the newest step."""
+        self.newest: Float32Array | None = None
+        """Images of the newest step."""
 
     @property
     def edge_step(self) -> int:
@@ -67,5 +67,5 @@ class EdgeTrainer:
             purpose=FeatureBatch.TRAIN,
             cursor=cursor,
         )
-        self.newest = (images, labels)
+        self.newest = images
         self._progress.add(result, labels, edge_step=self._learner.edge_step, step_ms=step_ms)

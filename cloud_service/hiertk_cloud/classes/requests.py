@@ -112,19 +112,12 @@ class ClassRequests:
 
     def _may_ask(self, request: WaitingRequest) -> bool:
         with self._lock:
-            limiter = self._allowance_of(request.device).requests
-            may = limiter.is_open
-            if may:
-                limiter.spend(len(request.payload))
-        return may
+            return self._allowance_of(request.device).requests.admits(len(request.payload))
 
     def _refuse(self, request: WaitingRequest, reason: str) -> None:
         with self._lock:
             self._refused += 1
-            limiter = self._allowance_of(request.device).refusals
-            is_told = limiter.is_open
-            if is_told:
-                limiter.spend(0)
+            is_told = self._allowance_of(request.device).refusals.admits(0)
         if is_told:
             self._send(request, self._contract.refusal(reason))
         self._tell("refused-class-request", f"{request.device}: {reason}")

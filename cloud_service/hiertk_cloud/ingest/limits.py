@@ -44,6 +44,13 @@ class RateLimiter:
             self._refill()
         return self._has_tokens()
 
+    def admits(self, size: int) -> bool:
+        """Return whether a message of so many bytes may pass now, and count it if so."""
+        may_pass = self.is_open
+        if may_pass:
+            self.spend(size)
+        return may_pass
+
     def spend(self, size: int) -> None:
         """Count one message of so many bytes; a large one may overdraw, and later ones wait."""
         messages, left = self._tokens

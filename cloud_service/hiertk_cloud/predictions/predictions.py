@@ -161,9 +161,7 @@ class Predictions:
     def _refuse(self, request: WaitingRequest, reason: str) -> None:
         with self._lock:
             self._refused += 1
-            is_told = self._refusals.is_open
-            if is_told:
-                self._refusals.spend(0)
+            is_told = self._refusals.admits(0)
         if is_told:
             self._send(request, self._contract.refusal(reason))
         self._tell("refused-request", f"{request.device}: {reason}")

@@ -78,14 +78,13 @@ def _run(settings: DemoSettings, folder: Path, console: Console) -> Results:
     shares = _share_out(train, test, settings, folder)
     with open_broker(settings.broker, folder / "broker") as broker:
         console.print(f"Training online over {broker.name} on {broker.url}")
-        watcher = Watcher(broker.url, bundle.manifest.deployment)
-        watcher.start()
-        try:
-            with Children(folder) as children, LiveView(console) as view:
-                stage = _Stage(settings, folder, shares, bundle, broker.url, children, view)
-                moment = stage.play(watcher)
-        finally:
-            watcher.stop()
+        with (
+            Watcher(broker.url, bundle.manifest.deployment) as watcher,
+            Children(folder) as children,
+            LiveView(console) as view,
+        ):
+            stage = _Stage(settings, folder, shares, bundle, broker.url, children, view)
+            moment = stage.play(watcher)
     results = collect(
         moment,
         bundle.manifest,

@@ -3,12 +3,14 @@
 import threading
 import time
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from hiertk_protocol.messages import parse_device_status, parse_model_status
 from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
 from hiertk_protocol.topics import Topics
+from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Moment:
 
 @dataclass
 class Watcher:
-    """Keeps the newest status of each part, and a history of them."""
+    """Keeps the newest status of each part while it is entered, and a history of them."""
 
     broker: str
     deployment: str
@@ -43,12 +45,16 @@ class Watcher:
             max_message_bytes=1 << 16,
         )
 
-    def start(self) -> None:
-        """Begin to watch."""
+    def __enter__(self) -> Self:
         self._link.start()
+        return self
 
-    def stop(self) -> None:
-        """Stop watching."""
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
         self._link.stop()
 
     def now(self) -> Moment:

@@ -10,22 +10,21 @@ from pathlib import Path
 import torch
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.weights import ReadableLearner
-from hiertk_protocol.bundle import CLOUD_MODULE, CLOUD_WEIGHTS, SIGNATURE, Bundle, zip_bundle
+from hiertk_protocol.bundle import CLOUD_WEIGHTS, SIGNATURE, Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ModelError
-from hiertk_protocol.files import atomic_file, atomic_folder
+from hiertk_protocol.files import atomic_folder
 from hiertk_protocol.manifest import MAX_ANCESTORS, MAX_CLASSES, Ancestor, ClassInfo, Manifest
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hiertk.export.backends import RULES
-from hiertk.export.job import Exported, Progress, write_edge
+from hiertk.export.job import Exported, Progress, write_cloud, write_edge, write_zip
 from hiertk.models import (
     CutSpec,
     NetworkSpec,
     Sides,
     both_sides,
-    describe_cloud,
     open_network,
     parameter_count,
 )
@@ -90,11 +89,11 @@ def grow_bundle(
     draft = _draft(bundle.manifest, sides, capacity)
     target = settings.folder(bundle)
     with atomic_folder(target, replace=settings.force) as folder:
-        _write_cloud(sides.cloud, spec, folder)
+        write_cloud(sides.cloud, spec, folder)
         manifest = write_edge(sides.edge, draft, folder, progress)
     return Exported(
         bundle=Bundle(target, manifest),
-        archive=_write_zip(target) if settings.zip else None,
+        archive=write_zip(target) if settings.zip else None,
         notes=_notes(bundle),
     )
 
@@ -161,20 +160,6 @@ def _with_new_rows(name: str, held: Tensor, built: Tensor, capacity: int) -> Ten
             "only layers with one row for each class slot can grow"
         )
     return torch.cat([held, built[capacity:]])
-
-
-def _write_cloud(cloud: nn.Module, spec: CutSpec, folder: Path) -> None:
-    (folder / CLOUD_WEIGHTS).parent.mkdir()
-    weights = {name: value.contiguous() for name, value in cloud.state_dict().items()}
-    save_file(weights, folder / CLOUD_WEIGHTS)
-    (folder / CLOUD_MODULE).write_text(describe_cloud(spec).model_dump_json(indent=2) + "\n")
-
-
-def _write_zip(folder: Path) -> Path:
-    target = folder.with_name(f"{folder.name}.zip")
-    with atomic_file(target) as temporary:
-        zip_bundle(folder, temporary)
-    return target
 
 
 def _notes(old: Bundle) -> tuple[str, ...]:

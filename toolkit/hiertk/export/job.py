@@ -22,6 +22,7 @@ from hiertk_protocol.manifest import (
     ModelInfo,
 )
 from safetensors.torch import save_file
+from torch import nn
 
 from hiertk.export.backends import RULES, write_artifacts
 from hiertk.export.golden import write_golden
@@ -29,6 +30,7 @@ from hiertk.export.parity import check_parity
 from hiertk.export.settings import ExportSettings
 from hiertk.export.uplink import advise
 from hiertk.models import (
+    CutSpec,
     Cuttable,
     EdgeModel,
     Sides,
@@ -66,11 +68,11 @@ def export_bundle(settings: ExportSettings, progress: Progress = lambda _: None)
     draft = draft_manifest(settings, network, sides)
     notes += advise(network, draft)
     with atomic_folder(settings.folder, replace=settings.force) as folder:
-        _write_cloud(sides, settings, folder)
+        write_cloud(sides.cloud, settings.spec, folder)
         manifest = write_edge(sides.edge, draft, folder, progress)
     return Exported(
         bundle=Bundle(settings.folder, manifest),
-        archive=_write_zip(settings.folder) if settings.zip else None,
+        archive=write_zip(settings.folder) if settings.zip else None,
         notes=tuple(notes),
     )
 
@@ -143,12 +145,12 @@ def _load_weights(network: Cuttable, weights: Path) -> list[str]:
     return [f"{weights} has another number of classes: {', '.join(left)} start untrained"]
 
 
-def _write_cloud(sides: Sides, settings: ExportSettings, folder: Path) -> None:
+def write_cloud(cloud: nn.Module, spec: CutSpec, folder: Path) -> None:
+    """Write the cloud partition: its weights, and how to rebuild it."""
     (folder / CLOUD_WEIGHTS).parent.mkdir()
-    weights = {name: value.contiguous() for name, value in sides.cloud.state_dict().items()}
+    weights = {name: value.contiguous() for name, value in cloud.state_dict().items()}
     save_file(weights, folder / CLOUD_WEIGHTS)
-    described = describe_cloud(settings.spec)
-    (folder / CLOUD_MODULE).write_text(described.model_dump_json(indent=2) + "\n")
+    (folder / CLOUD_MODULE).write_text(describe_cloud(spec).model_dump_json(indent=2) + "\n")
 
 
 def _files(folder: Path) -> dict[str, "object"]:
@@ -156,7 +158,8 @@ def _files(folder: Path) -> dict[str, "object"]:
     return {path.relative_to(folder).as_posix(): describe_file(path) for path in paths}
 
 
-def _write_zip(folder: Path) -> Path:
+def write_zip(folder: Path) -> Path:
+    """Write a bundle as one zip beside its folder, and return where. Raises StorageError."""
     target = folder.with_name(f"{folder.name}.zip")
     with atomic_file(target) as temporary:
         zip_bundle(folder, temporary)

@@ -103,15 +103,14 @@ def _run(settings: NewClassSettings, folder: Path, console: Console) -> NewClass
             out=folder / "bundle",
         )
     ).bundle
-    with open_broker(settings.broker, folder / "broker") as broker:
-        watcher = Watcher(broker.url, bundle.manifest.deployment)
-        watcher.start()
-        try:
-            with Children(folder) as children, LiveView(console) as view:
-                stage = _Stage(settings, folder, lesson, bundle, broker.url, children, view)
-                points = stage.play(watcher)
-        finally:
-            watcher.stop()
+    with (
+        open_broker(settings.broker, folder / "broker") as broker,
+        Watcher(broker.url, bundle.manifest.deployment) as watcher,
+        Children(folder) as children,
+        LiveView(console) as view,
+    ):
+        stage = _Stage(settings, folder, lesson, bundle, broker.url, children, view)
+        points = stage.play(watcher)
     before, after = points[0], tuple(points[1:])
     return NewClassResults(
         new_class=lesson.new_class,
