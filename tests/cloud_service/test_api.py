@@ -1,9 +1,11 @@
 """The HTTP API over real connections: what it answers, to whom, and how it ends."""
 
+import gc
 import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +25,7 @@ from cloud_service.still_view import (
     serving,
     snapshot_at,
 )
+from fastapi import APIRouter, Request
 from hiertk_cloud.api import connections
 from hiertk_cloud.api.events import MAX_LISTENERS
 from hiertk_cloud.api.history import History
@@ -333,6 +336,25 @@ def test_it_stops_within_a_second_while_dashboards_watch(view: StillView, tmp_pa
             assert list(watching) == []
         with pytest.raises(httpx2.ConnectError):
             client.get("/health")
+
+
+def test_who_never_ends_a_request_is_cut_off_at_the_stop(view: StillView, tmp_path: Path) -> None:
+    router = APIRouter()
+    is_asked = threading.Event()
+
+    @router.post("/read")
+    async def read(request: Request) -> int:
+        is_asked.set()
+        return len(await request.body())
+
+    with serving(view, tmp_path, routers=[router]) as server:
+        host, port = urlsplit(server.url).hostname, urlsplit(server.url).port
+        with socket.create_connection((host, port), timeout=5) as half:
+            half.sendall(b"POST /read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n1")
+            assert is_asked.wait(5)
+            server.stop()
+            gc.collect()  # a connection that was left open would say so now
+            assert _ended(half)
 
 
 def test_connections_are_bounded_and_a_silent_one_is_closed(

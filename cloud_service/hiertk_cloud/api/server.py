@@ -90,6 +90,10 @@ class ApiServer:
         assert self._socket is not None
         self._loop = asyncio.get_running_loop()
         await self._server.serve(sockets=[self._socket])
+        # Forced to stop, uvicorn leaves connections open whose request is not at its end.
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
     def _begin_stop(self) -> None:
         self._broadcaster.close()

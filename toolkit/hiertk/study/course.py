@@ -7,7 +7,7 @@ from hiertk_edge.rehearsal_feed import TAUGHT
 from hiertk.study.images import Course, Images, lessons
 from hiertk.study.learning import Learning
 from hiertk.study.measures import class_accuracies, mean_of
-from hiertk.study.methods import BATCH
+from hiertk.study.methods import BATCH, OURS
 from hiertk.study.records import ExitShares, Mark, Phase
 from hiertk.study.settings import MARKS
 
@@ -37,10 +37,12 @@ class Teacher:
         self._test = test
 
     def teach_all_at_once(self) -> Phase:
-        """Teach all classes, shuffled, in as many lessons as one after the other take."""
+        """Teach all classes, shuffled, in as many steps as HierTK takes for one after the other."""
         course = self._course
         steps = len(lessons(len(course.base), BASE_LESSON)) + sum(
-            len(self._lessons(images)) for images in course.new
+            1 + OURS.practice * (stop <= TAUGHT)
+            for images in course.new
+            for _, stop in self._lessons(images)
         )
         most = -(-len(course.all_at_once) // steps)
         self._teach(course.all_at_once, most)
