@@ -117,6 +117,25 @@ def test_the_page_shows_figures_and_pictures(study: Study, tmp_path: Path) -> No
         assert drawn.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_part_switched_off_stands_beside_the_same_seed_of_ours(
+    study: Study, tmp_path: Path
+) -> None:
+    base = phase(0.9, 0.8)
+    more = (
+        cell(OURS.name, base, phase(0.5, 0.5, 0.5), seed=1),
+        cell("unadjusted", base, phase(0.6, 0.8, 0.7)),
+    )
+    both = study.model_copy(update={"cells": (*study.cells, *more)})
+    write_page(tmp_path / "page.md", tmp_path / "page.json", both)
+    text = (tmp_path / "page.md").read_text()
+    whole, parts = text.split("## Each part switched off alone")
+    assert "| HierTK | 67.7 (50.0 to 85.3)" in whole
+    assert "without logit adjustment" not in whole.split("## What is kept")[0]
+    assert "seed 0: at the end" in parts
+    assert "| HierTK | 85.3 | 83.0 | 90.0 | 2.0 |" in parts
+    assert "| without logit adjustment | 70.0 | 70.0 | 70.0 | 15.0 |" in parts
+
+
 def test_the_terminal_shows_every_method(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     print_study(study)
     printed = capsys.readouterr().out

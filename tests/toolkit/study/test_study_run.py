@@ -23,16 +23,18 @@ TINY = StudySettings(
 )
 
 
-def test_the_full_study_has_every_method_with_every_seed() -> None:
+def test_the_full_study_has_whole_methods_with_every_seed_and_parts_with_one() -> None:
     cells = plan_cells(StudySettings(size=FULL))
     names = [cell.name for cell in cells]
     assert len(set(names)) == len(names)
     torch = [cell for cell in cells if cell.backend == "torch"]
     parts = {one.name for one in SWITCHED_OFF}
     for name in TITLES:
-        points = FULL.splits[-1:] if name in parts else FULL.splits
+        is_part = name in parts
+        points = FULL.splits[-1:] if is_part else FULL.splits
+        seeds = FULL.seeds[:1] if is_part else FULL.seeds
         found = {(cell.split, cell.seed) for cell in torch if cell.method == name}
-        assert found == {(point, seed) for point in points for seed in FULL.seeds}
+        assert found == {(point, seed) for point in points for seed in seeds}
     assert {cell.backend for cell in cells} == {"torch", "onnxruntime", "executorch"}
 
 

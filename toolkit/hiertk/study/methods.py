@@ -77,4 +77,5 @@ SLDA = "slda"
 TITLES = {method.name: method.title for method in LEARNED} | {
     SLDA: "streaming LDA on the base's features"
 }
+WHOLE = (*(method.name for method in BOTH_SIDES), SLDA)
 METHODS = {method.name: method for method in LEARNED}

@@ -13,6 +13,7 @@ from hiertk.study.page_tables import (
     first_examples,
     other_backends,
     storage,
+    switched_off,
 )
 from hiertk.study.records import Study
 from hiertk.study.summary import splits_of, verdicts
@@ -44,6 +45,7 @@ def write_page(page: Path, results: Path, study: Study) -> None:
         f"![Accuracy with the first examples]({links[2]})",
         *(first_examples(study, split) for split in splits_of(study)),
         *(every_class(study, split) for split in splits_of(study)),
+        switched_off(study),
         other_backends(study),
         storage(study),
         _NOTES.read_text(encoding="utf-8"),

@@ -2,7 +2,7 @@
 
 from statistics import fmean, median
 
-from hiertk.study.methods import JOINT, OURS, TITLES
+from hiertk.study.methods import JOINT, OURS, SWITCHED_OFF, TITLES, WHOLE
 from hiertk.study.records import Cell, Mark, Study
 from hiertk.study.summary import (
     EXITS,
@@ -36,22 +36,55 @@ _EXAMPLES = (
 
 
 def ends(study: Study, split: int) -> str:
+    return "\n".join(
+        [
+            f"### Separation point {split}, after the last new class",
+            "",
+            _ENDS,
+            *_ends({name: cells_of(study, name, split) for name in WHOLE}),
+        ]
+    )
+
+
+def switched_off(study: Study) -> str:
+    """Show what each part alone gives: ours, and without it, on the seeds that both were run on."""
+    lines = ["## Each part switched off alone"]
+    for split in splits_of(study):
+        found = _of_parts(study, split)
+        if found:
+            seeds = sorted({cell.key.seed for cells in found.values() for cell in cells})
+            lines += [
+                "",
+                f"### Separation point {split}, seed {', '.join(map(str, seeds))}: at the end",
+                *_ends(found),
+                "",
+                f"### Separation point {split}: a new class with its first examples",
+                "",
+                *_first_examples(found),
+            ]
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _of_parts(study: Study, split: int) -> dict[str, list[Cell]]:
+    parts = {part.name: cells_of(study, part.name, split) for part in SWITCHED_OFF}
+    seeds = {cell.key.seed for cells in parts.values() for cell in cells}
+    ours = [cell for cell in cells_of(study, OURS.name, split) if cell.key.seed in seeds]
+    return {OURS.name: ours, **parts} if seeds else {}
+
+
+def _ends(found: dict[str, list[Cell]]) -> list[str]:
     columns = (all_classes, old_classes, new_classes)
-    lines = [
-        f"### Separation point {split}, after the last new class",
-        "",
-        _ENDS,
-    ]
+    lines = []
     for of in EXITS:
         lines += ["", f"| {of} exit | all | old | new | lost |", "| --- | --- | --- | --- | --- |"]
-        for method, title in TITLES.items():
-            cells = cells_of(study, method, split)
+        for method, cells in found.items():
             if not cells:
                 continue
+            title = TITLES[method]
             shown = [spread(cells, figure, of).percent for figure in columns]
             lost = spread(cells, forgotten, of).percent if len(cells[0].phases) > 1 else _NONE
             lines.append(f"| {title} | {' | '.join(shown)} | {lost} |")
-    return "\n".join(lines)
+    return lines
 
 
 def first_examples(study: Study, split: int) -> str:
@@ -60,16 +93,22 @@ def first_examples(study: Study, split: int) -> str:
         "",
         _EXAMPLES,
         "",
+        *_first_examples({name: cells_of(study, name, split) for name in WHOLE}),
+    ]
+    return "\n".join(lines)
+
+
+def _first_examples(found: dict[str, list[Cell]]) -> list[str]:
+    lines = [
         "| method | " + " | ".join(f"{one} examples" for one in _SHOWN_MARKS) + " | known |",
         "| --- |" + " --- |" * (len(_SHOWN_MARKS) + 1),
     ]
-    for method, title in TITLES.items():
-        cells = cells_of(study, method, split)
-        found = [marks_at(cells, examples) for examples in _SHOWN_MARKS]
-        if any(found):
-            shown = [_mark_text(marks) for marks in found]
-            lines.append(f"| {title} | {' | '.join(shown)} | {_known_text(cells)} |")
-    return "\n".join(lines)
+    for method, cells in found.items():
+        marks = [marks_at(cells, examples) for examples in _SHOWN_MARKS]
+        if any(marks):
+            shown = [_mark_text(those) for those in marks]
+            lines.append(f"| {TITLES[method]} | {' | '.join(shown)} | {_known_text(cells)} |")
+    return lines
 
 
 def _mark_text(marks: list[Mark]) -> str:

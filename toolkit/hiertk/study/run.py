@@ -12,7 +12,7 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import Backend
 
 from hiertk.study.cells import UNFINISHED, CellRunner, read_data
-from hiertk.study.methods import BOTH_SIDES, JOINT, NAIVE, OURS, SLDA, SWITCHED_OFF
+from hiertk.study.methods import JOINT, NAIVE, OURS, SWITCHED_OFF, WHOLE
 from hiertk.study.records import Cell, CellKey, Settings, Study, this_machine, today
 from hiertk.study.settings import StudySettings
 
@@ -24,14 +24,17 @@ Tell = Callable[[str], None]
 def plan_cells(settings: StudySettings) -> list[CellKey]:
     """Return all cells, those that take longest first."""
     size = settings.size
-    whole = [JOINT.name, *(one.name for one in BOTH_SIDES if one is not JOINT), SLDA]
+    whole = sorted(WHOLE, key=lambda name: name != JOINT.name)
     parts = [one.name for one in SWITCHED_OFF]
     cells = [
         CellKey(method=method, split=split, seed=seed, backend=BACKEND)
-        for methods, splits in ((whole, size.splits), (parts, size.splits[-1:]))
+        for methods, splits, seeds in (
+            (whole, size.splits, size.seeds),
+            (parts, size.splits[-1:], size.seeds[:1]),
+        )
         for method in methods
         for split in splits
-        for seed in size.seeds
+        for seed in seeds
     ]
     spots = [
         CellKey(method=method.name, split=size.splits[-1], seed=size.seeds[0], backend=backend)
