@@ -17,7 +17,8 @@ from hiertk_protocol.topics import Topics
 from hiertk_cloud.classes.changes import Change, Kind
 from hiertk_cloud.classes.confirmations import Confirmations
 from hiertk_cloud.classes.registry import ClassRegistry
-from hiertk_cloud.classes.requests import ClassRequests, ClassRequestTotals
+from hiertk_cloud.classes.requests import ClassRequests
+from hiertk_cloud.requests.desk import RequestTotals
 
 _LOOK_EVERY_S = 0.5  # for changes by commands
 
@@ -43,7 +44,7 @@ class ClassTotals:
     capacity: int
     free: int
     waiting: int
-    requests: ClassRequestTotals
+    requests: RequestTotals
     versions_refused: int
 
 

@@ -10,7 +10,8 @@ from cloud_service.cloud_parts import DEVICE, MANIFEST
 from hiertk_cloud.classes.classes import ExportedClasses
 from hiertk_cloud.classes.confirmations import Confirmations
 from hiertk_cloud.classes.registry import ClassRegistry
-from hiertk_cloud.classes.requests import ClassRequests, ClassRequestTotals
+from hiertk_cloud.classes.requests import ClassRequests
+from hiertk_cloud.requests.desk import RequestTotals
 from hiertk_protocol.class_requests import ClassContract, GivenSlot
 from hiertk_protocol.hiertk_pb2 import ClassReply, ClassRequest, DeviceStatus
 from hiertk_protocol.mqtt import Incoming, Request
@@ -61,7 +62,7 @@ def test_the_reply_gives_the_slot_to_whoever_asked(asked: Asked) -> None:
     ]
     for _, reply, _ in asked.sent:
         assert CONTRACT.read_reply(reply.SerializeToString()) == GivenSlot(3, 2)
-    assert asked.requests.totals == ClassRequestTotals(answered=2)
+    assert asked.requests.totals == RequestTotals(answered=2)
 
 
 def of_another_bundle() -> bytes:
@@ -93,7 +94,7 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
     ((_, reply, tag),) = asked.sent
     assert reason in reply.error
     assert tag == b"1"
-    assert asked.requests.totals == ClassRequestTotals(refused=1)
+    assert asked.requests.totals == RequestTotals(refused=1)
     assert asked.told[0][0] == "refused-class-request"
     assert registry.history.newest.version == 1
 
@@ -110,7 +111,7 @@ def test_what_no_reply_could_name_is_counted_and_left(asked: Asked, incoming: In
     asked.requests.receive(incoming)
     asked.requests.turn()
     assert asked.sent == []
-    assert asked.requests.totals == ClassRequestTotals(unusable=1)
+    assert asked.requests.totals == RequestTotals(unusable=1)
 
 
 def test_a_hundred_requests_at_once_are_refused_and_harm_nobody_else(

@@ -24,9 +24,9 @@ from cloud_service.cloud_parts import (
 from cloud_service.still_view import StillView, snapshot_at
 from hiertk_cloud.api.metrics import metrics_text
 from hiertk_cloud.ingest.limits import Limits
-from hiertk_cloud.predictions import request_lines
 from hiertk_cloud.predictions.predictions import Predictions, PredictionTotals
-from hiertk_cloud.predictions.request_lines import RequestLines, WaitingRequest
+from hiertk_cloud.requests import lines as request_lines
+from hiertk_cloud.requests.lines import RequestLines, WaitingRequest
 from hiertk_cloud.training.learner import CloudLearner
 from hiertk_protocol.codec import Quantized, quantize
 from hiertk_protocol.hiertk_pb2 import PredictReply, PredictRequest

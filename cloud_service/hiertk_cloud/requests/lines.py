@@ -1,4 +1,4 @@
-"""Requests for predictions that wait for their turn: a short line for each device, taken fairly."""
+"""Requests that wait for their turn: a short line for each device, taken fairly."""
 
 import threading
 import time
