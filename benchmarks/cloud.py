@@ -28,10 +28,11 @@ from benchmarks.workplace import Workplace
 TITLE = "Cloud trainer against the bare loop"
 HOW = """\
 Steps per second of `Trainer.advance()` on a log that holds everything (read, check, decode, replay
-one earlier batch, step, average of the weights) over those of a bare PyTorch loop (same module,
-fused AdamW, the same batches joined and decoded before), ResNet-18, separation point 2, batch 32,
-one thread. They take turns of five steps; the ratio is taken per turn. The parts are timed alone,
-once per turn. A checkpoint is due every 200 steps; its share is a 200th of one."""
+a batch of earlier samples, as many of each class, step, average of the weights) over those of a
+bare PyTorch loop (same module, fused AdamW, as many samples joined and decoded before), ResNet-18,
+separation point 2, batch 32, one thread. They take turns of five steps; the ratio is taken per
+turn. The parts are timed alone, once per turn. A checkpoint is due every 200 steps; its share is a
+200th of one."""
 
 _TURNS = {"tiny": 2, "quick": 6, "full": 16}
 _STEPS = {"tiny": 1, "quick": 5, "full": 5}
@@ -200,7 +201,7 @@ def _bare_loop(
 
 
 def _inputs(bundle: Bundle, messages: Sequence[FeatureBatch]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield what the trainer trains on: each batch joined with those that it replays."""
+    """Yield as many samples as the trainer trains on: each batch joined with an earlier one."""
     contract = FeatureContract(bundle.manifest)
     batches = [contract.check(message) for message in messages]
     for number in range(1, len(batches) + 1):

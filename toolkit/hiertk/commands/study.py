@@ -77,7 +77,7 @@ def new_classes(
         StudySettings(size=QUICK if quick else FULL, data=data, model=model),
         work,
         jobs=jobs or len(os.sched_getaffinity(0)),
-        command=shlex.join(["hiertk", *sys.argv[1:]]),
+        command=_command(quick=quick, data=data, model=model),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     write_record(out, done)
@@ -88,3 +88,9 @@ def new_classes(
         return
     print_study(done)
     print(f"Wrote {out}" + ("" if page is None else f" and {page}"))
+
+
+def _command(*, quick: bool, data: str, model: str) -> str:
+    """Return the command that gives the same results; where it keeps them is left out."""
+    size = ["--quick"] if quick else []
+    return shlex.join(["hiertk", "study", "new-classes", *size, "--data", data, "--model", model])
