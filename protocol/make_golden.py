@@ -30,11 +30,23 @@ from hiertk_protocol.hiertk_pb2 import (
     QuantizedFeatures,
     Refusal,
 )
+from hiertk_protocol.pairing import Pairing, encode_ca, parse_pairing
 
 GOLDEN = Path(__file__).with_name("golden")
 _BUNDLE_ID = bytes(range(32))
 # 0 1 2 3, eight times, as zstd 1.5.7 compresses it: other versions may choose other bytes.
 _ZSTD_PAYLOAD = bytes.fromhex("28b52ffd202055000020000102030100338e08")
+
+_DRAWN = "T7vYw0Kx3sQmZb9RcJd1LfHn5pGt8uEa"  # a password as the service draws them
+# A CA that `hiertk-cloud provision` made once; nobody has its key any more.
+_CA = base64.b64decode(
+    "MIIBfTCCASOgAwIBAgIUCHRimMEAmcHrM5cKi2en67Wy0QMwCgYIKoZIzj0EAwIwGzEZMBcGA1UEAwwQSGllclRL"
+    "IGF1dGhvcml0eTAeFw0yNjExMjEwMTA4MTFaFw00NjExMTcwMTA4MTFaMBsxGTAXBgNVBAMMEEhpZXJUSyBhdXRo"
+    "b3JpdHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARs/zQHJSQeGlM2HgdZ22/7cxscsXVR8efEhAjvwRx/WfJ3"
+    "4P5wPTCgIUT82YVhBh2nguUs5WhRE9GpFA2mh+A/o0UwQzAdBgNVHQ4EFgQUzM8fO45nujYiIJ46sHn3l2G8go4w"
+    "EgYDVR0TAQH/BAgwBgEB/wIBADAOBgNVHQ8BAf8EBAMCAQYwCgYIKoZIzj0EAwIDSAAwRQIhAPjqIIw7AaZ2KMMI"
+    "X1hZviF2/PasXAG1xfbvR/C2e+/5AiB8+HkoR4rOdqOgC5zo5+f/dfLLOGQtVV4BRjrAiLQd6w=="
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,58 @@ def messages() -> dict[str, Message]:
     }
 
 
+def accepted_pairings() -> dict[str, str]:
+    """Return pairing codes that are read, by name."""
+    text = _pairing().to_text()
+    content = json.loads(text.removeprefix("hiertk:1:"))
+    later = {"later": {"a": [1]}, **dict(reversed(content.items()))}
+    return {
+        "a_name": text,
+        "an_ipv6_address": _pairing(broker="mqtts://[2001:db8::7]:65535").to_text(),
+        "white_space_around": f" \n{text}\r\n",
+        "spaces_other_order_and_a_later_key": f"hiertk:1:{json.dumps(later, indent=1)}",
+    }
+
+
+def refused_pairings() -> dict[str, str]:
+    """Return texts that are no pairing codes of this version, by name."""
+    text = _pairing().to_text()
+    changes = {
+        "another_version": ("hiertk:1:", "hiertk:2:"),
+        "no_version": ("hiertk:1:", "hiertk:"),
+        "other_beginning": ("hiertk:1:", "HIERTK:1:"),
+        "damaged": ("}", ""),
+        "more_behind_it": ("}", "}{}"),
+        "without_encryption": ("mqtts:", "mqtt:"),
+        "broker_without_port": (":8884", ""),
+        "broker_port_too_large": (":8884", ":65536"),
+        "broker_with_user": ("//broker", "//me@broker"),
+        "broker_with_path": (":8884", ":8884/x"),
+        "device_name_in_capitals": ("phone-1", "Phone-1"),
+        "device_named_down": ("phone-1", "down"),
+        "deployment_too_short": ("0123456789abcdef", "0123456789abcde"),
+        "deployment_of_a_line_more": ("0123456789abcdef", "0123456789abcdef\\n"),
+        "password_empty": (_DRAWN, ""),
+        "password_with_a_space": ("T7vY", "T7v "),
+        "password_too_long": ("T7vY", "T7vY" * 40),
+        "password_is_a_number": (f'"{_DRAWN}"', "7"),
+        "ca_with_a_sign_of_plain_base64": ("MIIB", "MI+B"),
+        "ca_too_long": ("MIIB", "MIIB" * 400),
+        "ca_of_an_impossible_length": ("MIIB", "MII"),
+        "key_missing": ('"device":"phone-1",', ""),
+        "key_twice": ('"device":"phone-1",', '"device":"phone-1","device":"phone-2",'),
+        "not_ascii": ('"device"', '"é":1,"device"'),
+        "too_long": ('"device"', f'"later":"{"x" * 3000}","device"'),
+    }
+    return {
+        "empty": "",
+        "a_web_address": "https://broker.example/",
+        "a_list": "hiertk:1:[]",
+        "deep": "hiertk:1:" + "[" * 2000,
+        **{name: text.replace(old, new, 1) for name, (old, new) in changes.items()},
+    }
+
+
 def write(folder: Path) -> None:
     """Write all vectors to a folder."""
     (folder / "messages").mkdir(parents=True, exist_ok=True)
@@ -161,6 +225,7 @@ def write(folder: Path) -> None:
             }
         )
     _write_json(folder / "messages.json", descriptions)
+    _write_json(folder / "pairing.json", _pairing_vectors())
 
 
 def _codec_vector(case: Case) -> dict[str, Any]:
@@ -175,6 +240,26 @@ def _codec_vector(case: Case) -> dict[str, Any]:
         "packed": _base64(pack(quantized).tobytes()),
         "dequantized": _base64(dequantize(quantized).astype("<f4").tobytes()),
     }
+
+
+def _pairing(broker: str = "mqtts://broker.example:8884") -> Pairing:
+    return Pairing(
+        broker=broker,
+        device="phone-1",
+        deployment="0123456789abcdef",
+        password=_DRAWN,
+        ca=encode_ca(_CA),
+    )
+
+
+def _pairing_vectors() -> dict[str, Any]:
+    accepted = []
+    for name, text in accepted_pairings().items():
+        found = parse_pairing(text)
+        derived = {"host": found.host, "port": found.port, "ca_der": _base64(found.ca_der)}
+        accepted.append({"name": name, "text": text, "fields": found.model_dump() | derived})
+    refused = [{"name": name, "text": text} for name, text in refused_pairings().items()]
+    return {"accepted": accepted, "refused": refused}
 
 
 def _feature_batch(features: QuantizedFeatures) -> FeatureBatch:

@@ -6,6 +6,7 @@ from hiertk_protocol import console
 from hiertk_cloud.commands.check import check
 from hiertk_cloud.commands.classes import classes
 from hiertk_cloud.commands.install import install
+from hiertk_cloud.commands.pair import pair
 from hiertk_cloud.commands.provision import provision, revoke
 from hiertk_cloud.commands.serve import serve
 
@@ -21,7 +22,7 @@ app = typer.Typer(
 )
 
 
-for command in (serve, check, install, provision, revoke):
+for command in (serve, check, install, provision, pair, revoke):
     app.command()(command)
 app.add_typer(classes, name="classes")
 

@@ -243,6 +243,21 @@ def test_all_of_it_fits_a_phone(tmp_path: Path, open_page: Open, scheme: str) ->
         watched.end(server.url)
 
 
+def test_it_says_how_a_phone_is_added_and_that_this_is_not_the_place(
+    tmp_path: Path, open_page: Open
+) -> None:
+    with serving(StillView(), tmp_path) as server:
+        watched = open_page(server.url, width=360)
+        page = watched.page
+        command = page.locator("#pair-command")
+        expect(command).to_be_hidden()
+        page.get_by_text("Add a phone").click()
+        expect(command).to_have_text("sudo hiertk-cloud pair phone-1 --deployment greenhouse")
+        assert watched.sideways() == 0
+        assert _contrast(page, "details p") >= 4.5
+        watched.end(server.url)
+
+
 def test_names_are_text_whatever_is_in_them(tmp_path: Path, open_page: Open) -> None:
     markup = "<img src=x onerror=alert(1)>"
     classes = ClassMap(2, (ClassSlot(0, markup), ClassSlot(1, "dog")))

@@ -8,11 +8,14 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from hiertk_protocol import hiertk_pb2
 from hiertk_protocol.codec import Quantized, UInt8Array, decode, dequantize, encode, pack, quantize
+from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch, QuantizedFeatures
+from hiertk_protocol.pairing import parse_pairing
 from make_golden import GOLDEN, write
 
 CODEC: list[dict[str, Any]] = json.loads((GOLDEN / "codec.json").read_text())
 MESSAGES: list[dict[str, Any]] = json.loads((GOLDEN / "messages.json").read_text())
+PAIRING: dict[str, list[dict[str, Any]]] = json.loads((GOLDEN / "pairing.json").read_text())
 
 each_case = pytest.mark.parametrize("case", CODEC, ids=[case["name"] for case in CODEC])
 each_message = pytest.mark.parametrize(
@@ -104,6 +107,23 @@ def test_golden_feature_batches_decode(name: str) -> None:
     assert decoded.values.shape == (2, 4, 2, 2)
     if name == "zstd":
         assert decoded.values.reshape(-1).tolist() == [0, 1, 2, 3] * 8
+
+
+@pytest.mark.parametrize("case", PAIRING["accepted"], ids=lambda case: case["name"])
+def test_golden_pairing_codes_say_the_golden_fields(case: dict[str, Any]) -> None:
+    found = parse_pairing(case["text"])
+    derived = {
+        "host": found.host,
+        "port": found.port,
+        "ca_der": base64.b64encode(found.ca_der).decode(),
+    }
+    assert found.model_dump() | derived == case["fields"]
+
+
+@pytest.mark.parametrize("case", PAIRING["refused"], ids=lambda case: case["name"])
+def test_golden_texts_that_are_no_pairing_codes_are_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        parse_pairing(case["text"])
 
 
 def test_regenerated_vectors_are_byte_equal(tmp_path: Path) -> None:

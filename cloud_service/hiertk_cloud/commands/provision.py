@@ -81,7 +81,7 @@ def provision(
 
     The first call makes a CA, the certificates of broker and service, and Mosquitto's files. The
     same command again renews: the device's old certificate stays good until it ends or is revoked.
-    Nothing secret is printed.
+    Nothing secret is printed. For a phone: hiertk-cloud pair.
 
     Example: hiertk-cloud provision pi-1 --broker-host broker.example --bundle bundle/
     """
@@ -94,7 +94,7 @@ def provision(
         report.print_list(read_authority(authority), as_json=json_)
         return
 
-    wanted = _deployment(deployment, bundle)
+    wanted = chosen_deployment(deployment, bundle)
     place = BrokerPlace(tuple(broker_host or ()), port, mosquitto, service)
     with open_authority(authority) as opened:
         registry, change = refresh(opened, place)
@@ -164,7 +164,8 @@ def _kind(before: "Device | None", *, password: bool | None) -> "Kind":
     return "password" if password else "certificate"
 
 
-def _deployment(name: str | None, bundle: Path | None) -> str | None:
+def chosen_deployment(name: str | None, bundle: Path | None) -> str | None:
+    """Return the deployment that --deployment and --bundle say. Raises ConfigError."""
     from hiertk_cloud.provisioning.names import check_deployment
 
     if bundle is None:

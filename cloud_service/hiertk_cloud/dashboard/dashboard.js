@@ -88,6 +88,8 @@ function noticesOf(status) {
 }
 
 function showDeployment(deployment) {
+  element("pair-command").textContent =
+    `sudo hiertk-cloud pair phone-1 --deployment ${deployment.deployment}`;
   const isNamed = !deployment.bundle_id.startsWith(deployment.deployment);
   document.title = `${deployment.deployment} · HierTK`;
   element("deployment").textContent = deployment.deployment;

@@ -52,7 +52,7 @@ def refresh(authority: Authority, place: BrokerPlace) -> tuple[Registry, BrokerC
     """
     registry = _placed(authority, place)
     authority.issuer()
-    return _commit(authority, registry)
+    return commit(authority, registry)
 
 
 def provision(
@@ -73,7 +73,7 @@ def provision(
     check_new_device(name, registry.broker_hosts)
     _check_ours(out)
     before = registry.devices.get(name)
-    device = _renewed(before, kind, deployment)
+    device = renewed(before, kind, deployment)
     secret: dict[str, bytes] = {}
     if kind == "certificate":
         key = new_key()
@@ -82,11 +82,11 @@ def provision(
         device = device.model_copy(update={"certificates": (*device.certificates, issued)})
         secret = {"device.pem": to_pem(certificate), "device.key": to_pem(key)}
     else:
-        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        password = new_password()
         device = device.model_copy(update={"password": hash_password(password)})
         secret = {"password": f"{password}\n".encode()}
     # Noted before it is handed out: what is unknown could not be revoked.
-    registry, change = _commit(authority, registry.with_device(name, device))
+    registry, change = commit(authority, registry.with_device(name, device))
     options = run_options(registry, name, kind, Path("/etc/hiertk") / name)
     _write_folder(authority, out, secret, options)
     return DeviceFiles(out, device, before is not None, options), change
@@ -99,16 +99,26 @@ def revoke(authority: Authority, registry: Registry, name: str) -> tuple[Device,
         raise ConfigError(f"no device {name!r} was provisioned: --list shows which were")
     if device.revoked is None:
         device = device.with_all_revoked(now()).model_copy(update={"revoked": now()})
-    _, change = _commit(authority, registry.with_device(name, device))
+    _, change = commit(authority, registry.with_device(name, device))
     return device, change
+
+
+def new_password() -> str:
+    """Draw a password."""
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
+
+
+def broker_url(registry: Registry, kind: Kind) -> str:
+    """Return the broker's address for devices of a kind."""
+    host = registry.broker_hosts[0]
+    host = f"[{host}]" if ":" in host else host
+    return f"mqtts://{host}:{registry.broker_port + (1 if kind == 'password' else 0)}"
 
 
 def run_options(registry: Registry, name: str, kind: Kind, folder: Path) -> tuple[str, ...]:
     """Return the options of `hiertk-edge run` for files in a folder."""
-    host = registry.broker_hosts[0]
-    host = f"[{host}]" if ":" in host else host
-    port = registry.broker_port + (1 if kind == "password" else 0)
-    shared = ("--broker", f"mqtts://{host}:{port}", "--device", name, "--ca", f"{folder}/ca.pem")
+    broker = broker_url(registry, kind)
+    shared = ("--broker", broker, "--device", name, "--ca", f"{folder}/ca.pem")
     if kind == "password":
         return (*shared, "--username", name, "--password-file", f"{folder}/password")
     return (*shared, "--certificate", f"{folder}/device.pem", "--key", f"{folder}/device.key")
@@ -141,13 +151,15 @@ def _placed(authority: Authority, place: BrokerPlace) -> Registry:
     return registry.model_copy(update=changes)
 
 
-def _commit(authority: Authority, registry: Registry) -> tuple[Registry, BrokerChange]:
+def commit(authority: Authority, registry: Registry) -> tuple[Registry, BrokerChange]:
+    """Write the registry, and then all that follows from it. Raises ConfigError or StorageError."""
     registry = registry.model_copy(update={"list_number": registry.list_number + 1})
     authority.write(registry)
     return registry, update_broker(authority, registry)
 
 
-def _renewed(before: Device | None, kind: Kind, deployment: str | None) -> Device:
+def renewed(before: Device | None, kind: Kind, deployment: str | None) -> Device:
+    """Return a device that gets new credentials of a kind; what it may not keep is revoked."""
     if before is None:
         return Device(kind=kind, deployment=deployment)
     time = now()

@@ -2,8 +2,10 @@
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from hiertk_protocol.pairing import Pairing
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +52,19 @@ def print_device(name: str, made: DeviceFiles) -> None:
     print(f"Copy {made.folder} to the device as /etc/hiertk/{name}, then delete it here. There,")
     print(f"put the table of its {BROKER_TABLE} into /etc/hiertk/{name}.toml, or by hand:")
     print(f"  hiertk-edge run {' '.join(made.options)} --bundle ... --data ...")
+
+
+def print_pairing(pairing: Pairing, out: Path | None, *, is_new: bool) -> None:
+    """Print what was done for a phone, and what to do with its code, which is not repeated."""
+    before = "" if is_new else " What it had before ends."
+    print(
+        f"{pairing.device} may come in, for deployment {pairing.deployment}, at {pairing.broker}."
+        f"{before}"
+    )
+    if out is None:
+        print("Scan the code with the app. It holds a password: clear the screen then.")
+    else:
+        print(f"Scan {out} with the app. It holds a password: delete it then.")
 
 
 def print_broker(registry: Registry, change: BrokerChange) -> None:

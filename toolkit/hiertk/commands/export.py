@@ -1,7 +1,7 @@
 """`hiertk export`."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from sys import stderr
 from typing import TYPE_CHECKING, Annotated
@@ -102,6 +102,13 @@ def export(
     sign: Annotated[
         Path | None, typer.Option(help="Sign the bundle with this private key, of `hiertk key`.")
     ] = None,
+    install_into: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --target android: put the phone's side of it into this project of the app, "
+            "the folder android_demo of a checkout, in place of an older one."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
     json_: Json = False,
@@ -145,6 +152,7 @@ def export(
         force=force,
         seed=seed,
     )
+    _check_installation(settings, install_into)
     if split == "auto":
         auto = _AutoSplit(uplink, rtt, bits, edge_profile, cloud_profile)
         settings = _planned(settings, auto)
@@ -153,10 +161,23 @@ def export(
     else:
         splits = parse_splits(split)
         if splits is None or len(splits) > 1:
+            if install_into is not None:
+                raise ConfigError("--install-into: the app takes a bundle of one separation point")
             _export_cuts(settings, splits, key, as_json=json_)
             return
         settings = replace(settings, split=splits[0])
-    _export_one(settings, key, as_json=json_)
+    _export_one(settings, key, install_into, as_json=json_)
+
+
+def _check_installation(settings: "ExportSettings", project: Path | None) -> None:
+    """Raise ConfigError if the app could not take the bundle."""
+    if project is None:
+        return
+    from hiertk.export.install import check_project
+
+    if settings.target != "android":
+        raise ConfigError(f"--install-into is for --target android, not {settings.target}")
+    check_project(project)
 
 
 def _signing_key(path: Path) -> "Ed25519PrivateKey":
@@ -202,28 +223,42 @@ def _planned(settings: "ExportSettings", auto: _AutoSplit) -> "ExportSettings":
 
 
 def _export_one(
-    settings: "ExportSettings", key: "Ed25519PrivateKey | None", *, as_json: bool
+    settings: "ExportSettings",
+    key: "Ed25519PrivateKey | None",
+    project: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     from hiertk_protocol.bundle import sign_bundle
     from rich.console import Console
 
     from hiertk import inspection
     from hiertk.export import export_bundle
+    from hiertk.export.install import install
 
     with Console(stderr=True).status("exporting") as status:
         done = export_bundle(settings, status.update)
         if key is not None:
             for path in filter(None, (done.bundle.folder, done.archive)):
                 sign_bundle(path, key)
+        installed = None if project is None else install(done.bundle, project)
     if as_json:
         archive = str(done.archive) if done.archive else None
         content = inspection.as_json(done.bundle)
-        print(json.dumps(content | {"zip": archive, "notes": list(done.notes)}))
+        content |= {"zip": archive, "notes": list(done.notes)}
+        if installed is not None:
+            content["installed"] = asdict(installed) | {"folder": str(installed.folder)}
+        print(json.dumps(content))
         return
     inspection.print_manifest(done.bundle)
     for note in done.notes:
         print(f"Warning: {note}")
     print(f"Wrote {done.bundle.folder}{f' and {done.archive}' if done.archive else ''}")
+    if installed is not None:
+        print(
+            f"Put the phone's side, {installed.files} files of {installed.size / 1e6:.1f} MB, into "
+            f"{installed.folder}: build the app again"
+        )
 
 
 def _export_cuts(
