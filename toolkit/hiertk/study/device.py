@@ -17,7 +17,7 @@ from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
 from hiertk.study.images import Images
-from hiertk.study.methods import BATCH, Method
+from hiertk.study.methods import BATCH, SENT, Method
 
 _NAME = "study"
 _DRAWING, _KEEPING = 0, 1  # streams of random numbers of their own
@@ -55,7 +55,6 @@ class StudyDevice:
         self._encoder = BatchEncoder(bundle.manifest, _NAME)
         self._images = images
         self._rehearses = method.rehearses
-        self._sent = method.sent
         self.practice = method.practice
         capacity = len(images) if method.all_at_once else _capacity(bundle, memory_bytes)
         self._reservoir = Reservoir(capacity)
@@ -91,9 +90,7 @@ class StudyDevice:
         self.step_s += time.perf_counter() - started
         self.steps += 1
         self.keep(fresh)
-        sent = min(len(numbers), max(len(fresh), self._sent))
-        if not sent:
-            return []
+        sent = min(len(numbers), max(len(fresh), SENT))
         messages = self._encoder.encode(
             result.rows(0, sent),
             labels[:sent],

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BATCH = 32  # images of the device's steps, rehearsed ones included
+SENT = BATCH // 2  # of these, whose features go to the cloud: new ones, and rehearsed ones beside
 
 
 @dataclass(frozen=True)
@@ -10,10 +11,8 @@ class Method:
     """How both sides learn new classes.
 
     rehearses: the device's reservoir fills its batches up; without, they are new images alone.
-    of_one_class: new images of a class in a batch, at most. sent: of a batch, images whose features
-    go to the cloud: the new ones, and rehearsed ones beside them. practice: steps on rehearsed
-    images alone that follow each on a new class, as the agent does them. replay: in batches,
-    earlier samples in each of the cloud's steps; balanced: as many of each class, not whole earlier
+    of_one_class: new images of a class in a batch, at most. practice: steps on rehearsed images
+    alone that follow each on a new class, as the agent does them. replay: in batches, earlier samples in each of the cloud's steps; balanced: as many of each class, not whole earlier
     batches. imprinted: rows of new classes begin with the mean of their examples instead of at
     random. adjusted: the losses make up for how rare each class is. all_at_once: all classes from
     the start, shuffled, and nothing bounds the storage.
@@ -23,7 +22,6 @@ class Method:
     title: str
     rehearses: bool = True
     of_one_class: int = BATCH // 8
-    sent: int = BATCH // 2
     practice: int = 3
     replay: int = 1
     balanced: bool = True
@@ -68,8 +66,6 @@ SWITCHED_OFF = (
     Method("random-rows", "without imprinting", imprinted=False),
     Method("unadjusted", "without logit adjustment", adjusted=False),
     Method("unbalanced", "without class-balanced replay", balanced=False),
-    Method("half-new", "half of each batch of the new class", of_one_class=BATCH // 2),
-    Method("new-sent", "only new images' features sent", sent=0),
     Method("no-practice", "without practice", practice=0),
 )
 LEARNED = (*BOTH_SIDES, *SWITCHED_OFF)

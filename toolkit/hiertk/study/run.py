@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 
 def plan_cells(settings: StudySettings) -> list[CellKey]:
-    """Return all cells, those that take longest first."""
+    """Return all cells, those that take longest first: a process should not be left alone."""
     size = settings.size
     whole = sorted(WHOLE, key=lambda name: name != JOINT.name)
     parts = [one.name for one in SWITCHED_OFF]
@@ -42,7 +42,7 @@ def plan_cells(settings: StudySettings) -> list[CellKey]:
         for method in (OURS, NAIVE)
         if backend != "executorch" or method.rehearses  # its program takes full batches only
     ]
-    return cells + spots
+    return spots + cells
 
 
 def run_study(
