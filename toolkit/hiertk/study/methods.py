@@ -12,7 +12,8 @@ class Method:
 
     rehearses: the device's reservoir fills its batches up; without, they are new images alone.
     of_one_class: new images of a class in a batch, at most. practice: steps on rehearsed images
-    alone that follow each on a new class, as the agent does them. replay: in batches, earlier samples in each of the cloud's steps; balanced: as many of each class, not whole earlier
+    alone that follow each on a new class, as the agent does them. replay: in batches, earlier
+    samples in each of the cloud's steps; balanced: as many of each class, not whole earlier
     batches. imprinted: rows of new classes begin with the mean of their examples instead of at
     random. adjusted: the losses make up for how rare each class is. all_at_once: all classes from
     the start, shuffled, and nothing bounds the storage.
