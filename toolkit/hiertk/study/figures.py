@@ -26,7 +26,6 @@ _COLORS = {
     SLDA: "#c2571a",
     "device-only": "#5a9367",
     "cloud-only": "#8a6bb0",
-    "random-rows": "#8a8a8a",
 }
 _JOINT_COLOR = "#111111"
 
@@ -50,6 +49,7 @@ def draw_phases(study: Study, path: Path) -> None:
                     continue
                 lines = [means_by_phase(cell, of) for cell in cells]
                 classes = [len(phase.classes) for phase in cells[0].phases]
+                axes.set_xticks(classes)
                 _line(axes, name, classes, [fmean(values) for values in zip(*lines, strict=True)])
             if joint := cells_of(study, JOINT.name, split):
                 level = 100 * fmean(all_classes(cell, of) for cell in joint)
@@ -66,7 +66,7 @@ def draw_first_examples(study: Study, path: Path) -> None:
     for row, split in enumerate(splits):
         for column, of in enumerate(EXITS):
             axes = figure.add_subplot(len(splits), 2, 2 * row + column + 1)
-            for name in (OURS.name, "random-rows", SLDA, NAIVE.name):
+            for name in (OURS.name, SLDA, NAIVE.name):
                 cells = cells_of(study, name, split)
                 marks = [(examples, marks_at(cells, examples)) for examples in MARKS]
                 measured = [(examples, found) for examples, found in marks if found]
