@@ -114,14 +114,16 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
     override fun save(file: Path) {
         val temporary = temporaryOf(file)
         try {
-            write(temporary)
-            FileChannel.open(temporary, StandardOpenOption.WRITE).use { it.force(true) }
-            Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE)
-            syncFolder(file.toAbsolutePath().parent)
+            try {
+                write(temporary)
+                FileChannel.open(temporary, StandardOpenOption.WRITE).use { it.force(true) }
+                Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE)
+                syncFolder(file.toAbsolutePath().parent)
+            } finally {
+                Files.deleteIfExists(temporary) // which may be refused, too
+            }
         } catch (error: IOException) {
             throw StorageException("$file: ${reasonOf(error)}: $ADVICE", error)
-        } finally {
-            Files.deleteIfExists(temporary)
         }
     }
 
