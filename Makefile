@@ -36,6 +36,7 @@ test-boot: $(VENV)/dev.done  ## Boot service and device in a container with syst
 
 test-android: $(VENV)/dev.done  ## Test the phone app's modules on a JVM, engine and cloud included (JDK 17, Maven, gcc)
 	cd android_demo && HIERTK_PYTHON=$(abspath $(BIN)/python) mvn -B -ntp test $(MAVEN)
+	$(BIN)/python android_demo/gate/gate.py
 
 test-faults: $(VENV)/dev.done  ## Kill broker, service and devices 100 times under load, and count (root; SEED=N)
 	PYTHONPATH=tests $(BIN)/python tests/faults/campaign.py $(if $(SEED),--seed $(SEED)) $(FAULTS)
