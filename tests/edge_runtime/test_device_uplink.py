@@ -1,6 +1,6 @@
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from edge_parts import DEVICE, make_batch, make_manifest
 from hiertk.brokers import Broker, MosquittoBroker
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_edge.uplink import Uplink, UplinkLimits
+from hiertk_edge.uplink.inbox import Event
 from hiertk_edge.window import WindowLimits
+from hiertk_protocol.errors import StorageError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, Refusal
 from hiertk_protocol.mqtt import parse_broker
 from hiertk_protocol.topics import Topics
@@ -34,7 +36,9 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 @contextmanager
-def uplink_of(spool: Spool, broker: Broker, window: WindowLimits = PATIENT) -> Iterator[Uplink]:
+def uplink_of(
+    spool: Spool, broker: Broker, window: WindowLimits = PATIENT, first: Sequence[Event] = ()
+) -> Iterator[Uplink]:
     uplink = Uplink(
         parse_broker(broker.url),
         deployment=DEPLOYMENT,
@@ -42,6 +46,8 @@ def uplink_of(spool: Spool, broker: Broker, window: WindowLimits = PATIENT) -> I
         spool=spool,
         limits=UplinkLimits(window=window, status_every_s=0.2),
     )
+    for event in first:
+        uplink._inbox.put(event)
     uplink.start()
     try:
         yield uplink
@@ -310,3 +316,17 @@ def test_a_spool_that_cannot_be_read_is_told_once_and_read_again(
         assert spool.wait_empty(10)
         wait_until(lambda: "can be read again" in caplog.text)
     assert caplog.text.count("readonly") == 1
+
+
+def test_what_comes_in_beside_a_fault_of_the_storage_is_handled(
+    mosquitto: MosquittoBroker, spool: Spool
+) -> None:
+    handled = []
+
+    def meets_a_full_disk() -> None:
+        raise StorageError("the disk is full")
+
+    first = [meets_a_full_disk, lambda: handled.append("next")]
+    with uplink_of(spool, mosquitto, first=first) as uplink:
+        wait_until(lambda: handled == ["next"])
+        wait_until(lambda: any("the disk is full" in line for line in uplink.status().problems))

@@ -237,8 +237,7 @@ class Uplink:
 
     def _take_a_turn(self) -> None:
         try:
-            for event in self._inbox.take():
-                self._handle(event)
+            self._handle_all(self._inbox.take())
             self._spool.expire()
             self._sender.send_again_if_late()
             if self.cloud_is_online:
@@ -265,11 +264,22 @@ class Uplink:
             return math.inf
         return self._asking.due
 
-    def _handle(self, event: Event) -> None:
+    def _handle_all(self, events: list[Event]) -> None:
+        """Handle each, whatever another one meets; then raise the first fault of the storage."""
+        faults = [fault for event in events if (fault := self._handle(event))]
+        if faults:
+            raise faults[0]
+
+    def _handle(self, event: Event) -> StorageError | None:
         try:
             event()
         except ProtocolError as error:
             self._tell_once(f"ignored from the broker: {error}")
+        except DamagedError:
+            raise
+        except StorageError as error:
+            return error
+        return None
 
     def _came_up(self) -> None:
         _log.info("connected to the broker")
