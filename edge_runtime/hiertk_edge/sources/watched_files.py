@@ -1,6 +1,5 @@
 """Remembering across restarts which files of a watched folder are done with, in SQLite."""
 
-import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from hiertk_protocol.errors import StorageError
+
+from hiertk_edge.damaged_file import DamagedError, reporting, set_aside
 
 Outcome = Literal["taken", "bad", "unreadable", "mislabelled"]
 
@@ -22,7 +23,7 @@ CREATE TABLE files (
 # What may have been put right without touching the file: other rights, other classes.
 _FORGET_AT_START = "DELETE FROM files WHERE outcome IN ('unreadable', 'mislabelled')"
 _PRUNED_AT_ONCE = 1000
-_log = logging.getLogger(__name__)
+_WHAT = "list of watched files"  # without it, its images count as new ones
 
 
 class WatchedFiles:
@@ -33,22 +34,18 @@ class WatchedFiles:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or create it; a damaged one is moved away, since all it costs is taking files twice.
+        """Open or create it; a damaged one is set aside, since all it costs is taking files twice.
 
         Raises StorageError if the disk refuses.
         """
         self._path = path
         self._has_failed = False
         self._is_closed = False
-        with self._reporting():
-            try:
-                self._database = _open(path)
-            except sqlite3.OperationalError:
-                raise  # the disk, not the content
-            except sqlite3.DatabaseError as error:
-                _log.warning("%s: %s: moved away: its images count as new ones", path, error)
-                _move_away(path)
-                self._database = _open(path)
+        try:
+            self._database = _open(path)
+        except DamagedError as error:
+            set_aside(path, _WHAT, error)
+            self._database = _open(path)
 
     def folder(self, path: bytes) -> int:
         """Return a folder's number."""
@@ -154,13 +151,14 @@ class WatchedFiles:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False)
-    try:
-        _prepare(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    with reporting(path):
+        database = sqlite3.connect(path, check_same_thread=False)
+        try:
+            _prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
 
 def _prepare(database: sqlite3.Connection) -> None:
@@ -176,9 +174,3 @@ def _prepare(database: sqlite3.Connection) -> None:
         database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
     database.execute(_FORGET_AT_START)
     database.commit()
-
-
-def _move_away(path: Path) -> None:
-    path.replace(path.with_name(f"{path.name}.damaged"))
-    for suffix in ("-wal", "-shm"):
-        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)

@@ -358,14 +358,14 @@ def test_names_that_are_not_utf_8_are_taken_once(watch: Open, folder: Path, bask
 @pytest.mark.parametrize(
     "damage", [b"no database at all" * 100, b"SQLite format 3\0" + b"\1" * 900]
 )
-def test_a_damaged_memory_of_files_is_moved_away(
+def test_a_damaged_list_of_files_is_set_aside(
     watch: Open, folder: Path, tmp_path: Path, basket: Basket, damage: bytes
 ) -> None:
     write_image(folder / "red", "a.png", 0)
     (tmp_path / "watched.sqlite").write_bytes(damage)
     watch().start(basket)
     wait_for(lambda: basket.names == ["a.png"])
-    assert (tmp_path / "watched.sqlite.damaged").read_bytes() == damage
+    assert (tmp_path / "watched.sqlite.damaged-1").read_bytes() == damage
 
 
 def test_the_wall_clock_does_not_matter(watch: Open, folder: Path, basket: Basket) -> None:
