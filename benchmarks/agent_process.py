@@ -22,8 +22,8 @@ _BEGAN = time.monotonic() - _seconds_of_this_process()
 
 def main(arguments: list[str]) -> None:
     """Run the command line with another reporter."""
-    from hiertk_edge import report
     from hiertk_edge.cli import app
+    from hiertk_edge.status import report
     from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
     def show(_reporter: report.Reporter, status: DeviceStatus) -> None:

@@ -14,7 +14,7 @@ from hiertk_cloud.log import Accepted, DurableLog, LogReader
 from hiertk_cloud.training.batches import BatchSource, draw_replay
 from hiertk_cloud.training.learner import CloudLearner
 from hiertk_cloud.training.trainer import Trainer, TrainerSettings
-from hiertk_edge.encoding import BatchEncoder
+from hiertk_edge.training.encoding import BatchEncoder
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.codec import dequantize
 from hiertk_protocol.hiertk_pb2 import FeatureBatch

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.spool import Cursor, Spool, SpoolLimits, WhenFull
+from hiertk_edge.training.encoding import BatchEncoder
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 

@@ -15,16 +15,16 @@ from hiertk_protocol.errors import TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
 from hiertk_edge.care.caretaker import Caretaker
-from hiertk_edge.checkpointing import Checkpointing
 from hiertk_edge.classes.following import ClassFollowing
-from hiertk_edge.held_out import HeldOut
-from hiertk_edge.passes import Passes
 from hiertk_edge.prediction.predictor import Predictor
-from hiertk_edge.rehearsal_feed import RehearsalFeed
 from hiertk_edge.sources import ImageBatch
 from hiertk_edge.spool import Spool
-from hiertk_edge.spooling import Spooling
-from hiertk_edge.trainer import EdgeTrainer
+from hiertk_edge.training.checkpointing import Checkpointing
+from hiertk_edge.training.held_out import HeldOut
+from hiertk_edge.training.passes import Passes
+from hiertk_edge.training.rehearsal_feed import RehearsalFeed
+from hiertk_edge.training.spooling import Spooling
+from hiertk_edge.training.trainer import EdgeTrainer
 
 _DRAIN_LOOK_S = 0.25
 _IDLE_S = 1.0

@@ -16,32 +16,32 @@ from hiertk_protocol.trust import trusted_key
 
 from hiertk_edge.agent import Agent, Schedule
 from hiertk_edge.care.caretaker import CareLimits, Caretaker, set_nice
-from hiertk_edge.checkpointing import Checkpointing
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.classes.following import ClassFollowing
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.device_endpoint import open_endpoint
-from hiertk_edge.device_view import DeviceView
-from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.growing.device_state import grow_state
-from hiertk_edge.held_out import HeldOut
 from hiertk_edge.inputs import Inputs, open_inputs
 from hiertk_edge.learner import Learner, check_batch_size
-from hiertk_edge.new_slots import NewSlots, TakingUp
-from hiertk_edge.passes import Passes
 from hiertk_edge.prediction.predictor import CloudHelp, Predictor
-from hiertk_edge.progress import Progress
-from hiertk_edge.rehearsal_feed import Mix, RehearsalFeed
 from hiertk_edge.spool import Spool, SpoolLimits
-from hiertk_edge.spooling import Spooling
 from hiertk_edge.state import StateFolder, lock_state
-from hiertk_edge.status_file import status_path
-from hiertk_edge.telling import Telling
-from hiertk_edge.trainer import EdgeTrainer
-from hiertk_edge.turns import Turns
+from hiertk_edge.status.file import status_path
+from hiertk_edge.status.telling import Telling
+from hiertk_edge.status.view import DeviceView
+from hiertk_edge.training.checkpointing import Checkpointing
+from hiertk_edge.training.checkpoints import Checkpoints
+from hiertk_edge.training.encoding import BatchEncoder
+from hiertk_edge.training.held_out import HeldOut
+from hiertk_edge.training.new_slots import NewSlots, TakingUp
+from hiertk_edge.training.passes import Passes
+from hiertk_edge.training.progress import Progress
+from hiertk_edge.training.rehearsal_feed import Mix, RehearsalFeed
+from hiertk_edge.training.spooling import Spooling
+from hiertk_edge.training.trainer import EdgeTrainer
+from hiertk_edge.training.turns import Turns
 from hiertk_edge.uplink import ClassLink, Uplink, UplinkLimits
 from hiertk_edge.watch import Outcome, Watch
 

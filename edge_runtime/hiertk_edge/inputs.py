@@ -10,13 +10,13 @@ from hiertk_protocol.manifest import Manifest
 from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.classes.labels import DeviceLabels
 from hiertk_edge.config import EdgeConfig
-from hiertk_edge.held_out import LabelledImages
 from hiertk_edge.images import normalize
 from hiertk_edge.rehearsal import RehearsalMemory
 from hiertk_edge.sources import DataSet, ListedImages, Stream, open_data_set, open_stream
 from hiertk_edge.sources.camera import Camera
 from hiertk_edge.sources.pixel_cache import remove_others
 from hiertk_edge.state import StateFolder
+from hiertk_edge.training.held_out import LabelledImages
 
 _MIB = 1 << 20
 

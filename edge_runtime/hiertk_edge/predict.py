@@ -12,7 +12,7 @@ from hiertk_edge.images import read_image, resize
 from hiertk_edge.learner import Learner
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration
 from hiertk_edge.prediction.predictor import Predictor
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.turns import Turns
 
 
 @dataclass(frozen=True)

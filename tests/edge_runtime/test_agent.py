@@ -11,10 +11,10 @@ import pytest
 from edge_configs import NO_BROKER, changed, edge_config
 from edge_parts import DEVICE, make_manifest, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
-from hiertk_edge.checkpoints import CheckpointRecord, Checkpoints
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.device import run_device
 from hiertk_edge.spool import Spool
+from hiertk_edge.training.checkpoints import CheckpointRecord, Checkpoints
 from hiertk_edge.watch import Outcome, Watch
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ConfigError, ProtocolError, TransportError

@@ -15,11 +15,11 @@ import pytest
 from edge_configs import changed, edge_config
 from edge_parts import CLASSES, DEVICE, make_manifest, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.device import OpenEngine, run_device
 from hiertk_edge.rehearsal import RehearsalMemory
-from hiertk_edge.status_file import Status, read_status
+from hiertk_edge.status.file import Status, read_status
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_edge.watch import Outcome, Watch
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch
 from mqtt_client import wait_until

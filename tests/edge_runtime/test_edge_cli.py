@@ -12,9 +12,9 @@ from command_line import Ended, run_here
 from edge_parts import DEVICE, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
 from hiertk.data import load, write_image_folder
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.cli import main
 from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_protocol.bundle import Bundle, open_bundle
 from hiertk_protocol.profile_file import read_edge_profile
 from tiny_cloud import TinyCloud

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from hiertk.models import CutSpec, EdgeModel, NetworkSpec, both_sides, open_network
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.commands.weights import weights
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.golden import GoldenSteps
 from hiertk_edge.learner import Learner
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED
 from hiertk_edge.state import StateFolder
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_edge.weights import ReadableLearner, write_edge_weights
 from hiertk_protocol.bundle import EDGE_WEIGHTS_FORMAT, Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ModelError

@@ -22,7 +22,7 @@ from hiertk_cloud.settings import ServiceSettings
 from hiertk_edge.images import Pixels, normalize
 from hiertk_edge.prediction.predictor import CloudHelp, PredictionCounts, Predictor
 from hiertk_edge.spool import Spool
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.turns import Turns
 from hiertk_edge.uplink import Uplink
 from hiertk_protocol.codec import quantize
 from hiertk_protocol.credentials import Credentials

@@ -5,8 +5,8 @@ import os
 import signal
 
 import pytest
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from mqtt_client import wait_until
 from system.system_parts import (

@@ -18,7 +18,7 @@ from hiertk.planner.runtime_model import (
     split_learning,
 )
 from hiertk.planner.times import CloudTime, EdgeTime
-from hiertk_edge.window import WindowLimits
+from hiertk_edge.uplink.window import WindowLimits
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES
 from hiertk_protocol.profile import CloudPoint

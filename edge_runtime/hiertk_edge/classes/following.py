@@ -17,7 +17,7 @@ from hiertk_edge.classes.device_classes import DeviceClasses
 from hiertk_edge.classes.exit_moves import move_rows
 from hiertk_edge.learner import Learner
 from hiertk_edge.rehearsal import RehearsalMemory
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.turns import Turns
 
 _RETRY_S = 10.0
 _PROBLEM = "classes"

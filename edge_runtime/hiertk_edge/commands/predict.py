@@ -34,11 +34,11 @@ def predict(
     from hiertk_protocol.errors import ConfigError
     from hiertk_protocol.trust import trusted_key
 
-    from hiertk_edge.checkpoints import Checkpoints
     from hiertk_edge.engines.backends import open_learner
     from hiertk_edge.predict import predict as predict_images
     from hiertk_edge.prediction.calibration import NOT_CALIBRATED
     from hiertk_edge.state import StateFolder
+    from hiertk_edge.training.checkpoints import Checkpoints
 
     log_to_stderr(debug=debug)
     checked = open_bundle(bundle, trusted_key(public_key))

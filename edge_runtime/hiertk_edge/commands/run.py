@@ -151,7 +151,13 @@ def run(
     loaded = load_config(config, _given(options))
 
     from hiertk_edge.device import run_device
-    from hiertk_edge.report import Reporter, human_line, json_line, outcome_json, print_outcome
+    from hiertk_edge.status.report import (
+        Reporter,
+        human_line,
+        json_line,
+        outcome_json,
+        print_outcome,
+    )
     from hiertk_edge.watch import Watch
 
     if loaded.json_lines:

@@ -13,8 +13,8 @@ from hiertk_edge.commands.options import Debug, Json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hiertk_edge.status_file import Status
-    from hiertk_edge.stored_state import StoredState
+    from hiertk_edge.status.file import Status
+    from hiertk_edge.status.stored_state import StoredState
 
 _EVERY_S = 2.0
 _RUNTIME = Path("/run/hiertk-edge")
@@ -82,7 +82,7 @@ def _places(state: Path | None, device: str | None) -> _Places:
     from hiertk_protocol.errors import ConfigError
     from hiertk_protocol.topics import check_device_name
 
-    from hiertk_edge.status_file import NAME
+    from hiertk_edge.status.file import NAME
 
     if state is not None and device is not None:
         raise ConfigError("--state and --device name two places: give one of them")
@@ -105,8 +105,8 @@ def _only_device() -> str:
 def _look(places: _Places) -> _Found:
     from hiertk_protocol.errors import ConfigError
 
-    from hiertk_edge.status_file import read_status
-    from hiertk_edge.stored_state import read_state
+    from hiertk_edge.status.file import read_status
+    from hiertk_edge.status.stored_state import read_state
 
     written = (read_status(file) for file in places.files)
     found = next((one for one in written if one is not None), None)
@@ -128,7 +128,7 @@ def _print(found: _Found, *, as_json: bool) -> None:
 
 
 def _shown(found: _Found) -> "RenderableType":
-    from hiertk_edge.status_table import running_table, stopped_table
+    from hiertk_edge.status.table import running_table, stopped_table
 
     if found.stored is not None:
         return stopped_table(found.status, found.stored)

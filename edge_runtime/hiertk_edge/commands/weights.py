@@ -32,8 +32,8 @@ def weights(
     from hiertk_protocol.profile_file import prepare_output
     from hiertk_protocol.trust import trusted_key
 
-    from hiertk_edge.checkpoints import Checkpoints
     from hiertk_edge.state import StateFolder
+    from hiertk_edge.training.checkpoints import Checkpoints
     from hiertk_edge.weights import write_edge_weights
 
     checked = open_bundle(bundle, trusted_key(public_key))

@@ -8,7 +8,13 @@ from hiertk_protocol.errors import BundleError
 from hiertk_protocol.files import atomic_folder
 from pydantic import ValidationError
 
-from hiertk_edge.checkpoints import RECORD, Checkpoint, Checkpoints, generations, read_record
+from hiertk_edge.training.checkpoints import (
+    RECORD,
+    Checkpoint,
+    Checkpoints,
+    generations,
+    read_record,
+)
 
 
 def carry_over(folder: Path, bundle: Bundle) -> int | None:

@@ -30,7 +30,7 @@ from hiertk_edge.prediction.calibration import (
     softmax,
 )
 from hiertk_edge.prediction.record import Answer, Scores
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.turns import Turns
 
 Ask = Callable[[bytes, float], bytes]
 _Outcome = Literal["by early exit", "by cloud", "unanswered", "refused"]

@@ -9,11 +9,11 @@ from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import Manifest
 from hiertk_protocol.profile import Wire
 
-from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.learner import StepResult
 from hiertk_edge.profiling.stopwatch import Stopwatch
 from hiertk_edge.sources import ImageBatch
 from hiertk_edge.spool import Cursor, Spool
+from hiertk_edge.training.encoding import BatchEncoder
 
 DEVICE = "profile"
 Bits = Literal[8, 4]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hiertk_edge.window import WindowLimits
+from hiertk_edge.uplink.window import WindowLimits
 
 BitsSetting = Literal["auto", 8, 4]
 

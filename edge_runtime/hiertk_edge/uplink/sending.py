@@ -14,12 +14,12 @@ from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import Ack, FeatureBatch
 from hiertk_protocol.host.problems import Problems
 
-from hiertk_edge.encoding import split
 from hiertk_edge.spool import Spool, Stored
+from hiertk_edge.training.encoding import split
 from hiertk_edge.uplink.ack_rate import AckRate
 from hiertk_edge.uplink.limits import UplinkLimits
+from hiertk_edge.uplink.window import SendWindow
 from hiertk_edge.uplink.wire import Wire, packet_bytes
-from hiertk_edge.window import SendWindow
 
 if TYPE_CHECKING:
     import paho.mqtt.client as paho

@@ -16,7 +16,7 @@ from hiertk.brokers import MosquittoBroker
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.device import OpenEngine
 from hiertk_edge.spool import Spool, SpoolLimits
-from hiertk_edge.status_file import read_status
+from hiertk_edge.status.file import read_status
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.manifest import Manifest

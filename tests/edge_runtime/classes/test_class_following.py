@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from edge_runtime.classes.class_parts import EXPORTED, MANIFEST, Told, class_map, classes_in
 from edge_runtime.rehearsal.rehearsal_parts import sample
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.classes.exit_moves import move_rows
 from hiertk_edge.classes.following import ClassFollowing
@@ -19,7 +18,8 @@ from hiertk_edge.prediction.calibration import NOT_CALIBRATED
 from hiertk_edge.rehearsal import RehearsalMemory
 from hiertk_edge.rehearsal.batches import Wanted
 from hiertk_edge.sources import Labelled
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.checkpoints import Checkpoints
+from hiertk_edge.training.turns import Turns
 from hiertk_protocol.class_map import ClassAlias, ClassMap
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.new_class import ExitRow

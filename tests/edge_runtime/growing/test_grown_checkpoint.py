@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from grown_bundles import BATCH, CLASSES, NEW_SLOTS, OLD_SLOTS, Generations
-from hiertk_edge.checkpoints import Checkpoints
-from hiertk_edge.checkpoints import generations as generations_in
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.growing.generation import carry_over
 from hiertk_edge.growing.ort_schema import open_schema
 from hiertk_edge.growing.ort_tensors import read_tensor
 from hiertk_edge.learner import Float32Array, Learner, SlotArray
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration
+from hiertk_edge.training.checkpoints import Checkpoints
+from hiertk_edge.training.checkpoints import generations as generations_in
 from hiertk_edge.weights import ReadableLearner
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import BundleError

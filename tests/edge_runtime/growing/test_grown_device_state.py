@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from grown_bundles import Generations
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.growing import grow_state
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED
 from hiertk_edge.spool import Cursor, Spool, SpoolLimits
 from hiertk_edge.state import StateFolder
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch

@@ -13,7 +13,7 @@ from hiertk_edge.images import Pixels, normalize
 from hiertk_edge.learner import Float32Array, Learner, SlotArray
 from hiertk_edge.prediction.calibration import Calibration
 from hiertk_edge.prediction.predictor import CloudHelp, PredictionCounts, Predictor
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.turns import Turns
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.codec import dequantize
 from hiertk_protocol.errors import ProtocolError, TransportError

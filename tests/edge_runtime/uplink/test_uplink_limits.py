@@ -13,8 +13,8 @@ from hiertk.brokers import MosquittoBroker, find_mosquitto
 from hiertk.link import ShapedLink
 from hiertk_edge.spool import Cursor, Spool, SpoolLimits
 from hiertk_edge.uplink import Uplink, UplinkLimits
+from hiertk_edge.uplink.window import WindowLimits
 from hiertk_edge.uplink.wire import packet_bytes
-from hiertk_edge.window import WindowLimits
 from hiertk_protocol.codec import decode
 from hiertk_protocol.errors import TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch

@@ -24,7 +24,7 @@ pass needs the parameters that the gradient updates.
 import math
 from dataclasses import dataclass
 
-from hiertk_edge.window import WindowLimits
+from hiertk_edge.uplink.window import WindowLimits
 from hiertk_protocol.messages import MAX_MESSAGE_BYTES
 from hiertk_protocol.profile import CloudPoint, EdgePoint, StepTime, Wire, step_at
 

@@ -8,9 +8,9 @@ import numpy as np
 from hiertk_cloud.ingest.judge import Judge
 from hiertk_cloud.log import DurableLog, LogReader
 from hiertk_cloud.training.batches import BatchSource
-from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.learner import StepResult
 from hiertk_edge.profiling.stopwatch import Stopwatch
+from hiertk_edge.training.encoding import BatchEncoder
 from hiertk_protocol.codec import dequantize
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch

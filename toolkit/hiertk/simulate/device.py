@@ -3,7 +3,7 @@
 import secrets
 from collections import deque
 
-from hiertk_edge.window import SendWindow, WindowLimits
+from hiertk_edge.uplink.window import SendWindow, WindowLimits
 from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch, ModelStatus
 from hiertk_protocol.messages import parse_ack, parse_model_status

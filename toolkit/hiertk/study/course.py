@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hiertk_edge.rehearsal_feed import TAUGHT
+from hiertk_edge.training.rehearsal_feed import TAUGHT
 
 from hiertk.study.images import Course, Images, lessons
 from hiertk.study.learning import Learning

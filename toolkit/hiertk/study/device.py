@@ -6,13 +6,13 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.images import normalize
 from hiertk_edge.learner import Float32Array, SlotArray
-from hiertk_edge.new_slots import NewSlots, TakingUp
 from hiertk_edge.rehearsal.reservoir import Reservoir
 from hiertk_edge.rehearsal.room import plan_room
+from hiertk_edge.training.encoding import BatchEncoder
+from hiertk_edge.training.new_slots import NewSlots, TakingUp
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 from hiertk_edge.learner import StepResult
-from hiertk_edge.progress import Progress
-from hiertk_edge.report import Reporter, human_line, json_line, outcome_json, print_outcome
+from hiertk_edge.status.report import Reporter, human_line, json_line, outcome_json, print_outcome
+from hiertk_edge.training.progress import Progress
 from hiertk_edge.watch import Outcome
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 

@@ -10,15 +10,15 @@ from hiertk_protocol.manifest import Manifest
 
 from hiertk_edge.care.caretaker import Caretaker
 from hiertk_edge.care.sensors import resident_bytes
-from hiertk_edge.checkpointing import Checkpointing
 from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.classes.following import ClassFollowing
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.inputs import Inputs
 from hiertk_edge.prediction.predictor import Predictor
-from hiertk_edge.progress import Progress
 from hiertk_edge.rehearsal import ClassCounts
-from hiertk_edge.status_file import MAX_CLASSES, ClassStatus
+from hiertk_edge.status.file import MAX_CLASSES, ClassStatus
+from hiertk_edge.training.checkpointing import Checkpointing
+from hiertk_edge.training.progress import Progress
 
 
 @dataclass(frozen=True)

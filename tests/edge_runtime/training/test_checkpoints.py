@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_parts import make_manifest
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_protocol.errors import BundleError, StorageError
 from numpy_learner import NumpyLearner
 

@@ -6,11 +6,11 @@ import numpy as np
 from hiertk_protocol.errors import ProtocolError, StorageError
 from hiertk_protocol.host.problems import Problems
 
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.learner import Float32Array, Learner
 from hiertk_edge.prediction.calibration import Calibration
-from hiertk_edge.status_file import uptime_s
-from hiertk_edge.turns import Turns
+from hiertk_edge.status.file import uptime_s
+from hiertk_edge.training.checkpoints import Checkpoints
+from hiertk_edge.training.turns import Turns
 
 _SAVE_AGAIN_S = 30.0
 

@@ -10,7 +10,7 @@ from hiertk.brokers import Broker, MosquittoBroker
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_edge.uplink import Uplink, UplinkLimits
 from hiertk_edge.uplink.inbox import Event
-from hiertk_edge.window import WindowLimits
+from hiertk_edge.uplink.window import WindowLimits
 from hiertk_protocol.errors import StorageError
 from hiertk_protocol.hiertk_pb2 import Ack, DeviceStatus, Refusal
 from hiertk_protocol.mqtt import parse_broker

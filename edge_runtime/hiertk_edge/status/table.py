@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiertk_edge.status_file import ClassStatus, Status, uptime_s
-from hiertk_edge.stored_state import StoredState
+from hiertk_edge.status.file import ClassStatus, Status, uptime_s
+from hiertk_edge.status.stored_state import StoredState
 
 _MOST_CLASSES = 20
 

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import typer
 from edge_parts import DEVICE, make_batch, make_manifest
-from hiertk_edge.checkpoints import Checkpoints
 from hiertk_edge.commands import status as status_module
 from hiertk_edge.commands.status import status
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED
 from hiertk_edge.spool import Cursor, Spool
 from hiertk_edge.state import StateFolder
-from hiertk_edge.status_file import (
+from hiertk_edge.status.file import (
     MAX_CLASSES,
     NAME,
     StatusFile,
@@ -27,6 +26,7 @@ from hiertk_edge.status_file import (
     status_path,
     uptime_s,
 )
+from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_protocol import errors
 from numpy_learner import NumpyLearner
 from typer.testing import CliRunner
@@ -96,7 +96,7 @@ def edit(state: Path, **changes: object) -> None:
 def end_after_writing(state: Path) -> None:
     """Let a process write a status, and end without a word."""
     code = (
-        "import sys, pathlib; from hiertk_edge.status_file import StatusFile;"
+        "import sys, pathlib; from hiertk_edge.status.file import StatusFile;"
         "StatusFile(pathlib.Path(sys.argv[1])).write({'device': 'pi-1', 'problems': ['hot']})"
     )
     subprocess.run([sys.executable, "-c", code, str(state / NAME)], check=True)

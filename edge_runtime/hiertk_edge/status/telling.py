@@ -10,9 +10,9 @@ from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from hiertk_protocol.host.notify import Notifier
 from hiertk_protocol.host.problems import Problems
 
-from hiertk_edge.device_view import DeviceView
-from hiertk_edge.report import human_line, is_news
-from hiertk_edge.status_file import StatusFile
+from hiertk_edge.status.file import StatusFile
+from hiertk_edge.status.report import human_line, is_news
+from hiertk_edge.status.view import DeviceView
 from hiertk_edge.uplink import Uplink
 
 if TYPE_CHECKING:

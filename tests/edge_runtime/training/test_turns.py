@@ -1,7 +1,7 @@
 import threading
 
 import pytest
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.turns import Turns
 from mqtt_client import wait_until
 
 

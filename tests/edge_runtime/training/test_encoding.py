@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from edge_parts import DEVICE, make_manifest
 from hiertk_edge.classes import DeviceClasses
-from hiertk_edge.encoding import BatchEncoder, split
 from hiertk_edge.learner import StepResult
+from hiertk_edge.training.encoding import BatchEncoder, split
 from hiertk_protocol.codec import dequantize, quantize
 from hiertk_protocol.errors import ConfigError, ProtocolError
 from hiertk_protocol.hiertk_pb2 import FeatureBatch

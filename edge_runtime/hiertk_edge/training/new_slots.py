@@ -7,8 +7,8 @@ import numpy as np
 from hiertk_protocol.manifest import ClassInfo
 from hiertk_protocol.new_class import ExitRow, imprinted_row
 
-from hiertk_edge.class_counts import ClassCounts
 from hiertk_edge.learner import Float32Array, Learner, SlotArray
+from hiertk_edge.training.class_counts import ClassCounts
 
 
 @dataclass(frozen=True)

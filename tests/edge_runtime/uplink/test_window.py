@@ -1,4 +1,4 @@
-from hiertk_edge.window import SendWindow, WindowLimits
+from hiertk_edge.uplink.window import SendWindow, WindowLimits
 
 LIMITS = WindowLimits(messages=3, bytes=100, first_timeout_s=5, last_timeout_s=20)
 

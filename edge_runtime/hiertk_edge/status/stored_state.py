@@ -9,8 +9,8 @@ from pathlib import Path
 from hiertk_protocol.errors import StorageError
 from pydantic import ValidationError
 
-from hiertk_edge.checkpoints import RECORD, generations, read_record
 from hiertk_edge.state import StateFolder
+from hiertk_edge.training.checkpoints import RECORD, generations, read_record
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
 from hiertk_edge.learner import Float32Array, Learner, SlotArray, StepResult
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration, calibrate
-from hiertk_edge.progress import HeldOutClass, Progress
 from hiertk_edge.spool import Cursor
-from hiertk_edge.spooling import Spooling
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.progress import HeldOutClass, Progress
+from hiertk_edge.training.spooling import Spooling
+from hiertk_edge.training.turns import Turns
 
 CALIBRATION_SAMPLES = 2000
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from edge_parts import make_manifest
-from hiertk_edge.class_counts import ClassCounts
 from hiertk_edge.learner import Float32Array, SlotArray, StepResult
-from hiertk_edge.new_slots import NewSlots, TakingUp
+from hiertk_edge.training.class_counts import ClassCounts
+from hiertk_edge.training.new_slots import NewSlots, TakingUp
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import ClassInfo
 from hypothesis import given

@@ -5,9 +5,9 @@ from hiertk_protocol.hiertk_pb2 import FeatureBatch
 from hiertk_protocol.host.problems import Problems
 
 from hiertk_edge.damaged_file import DamagedError
-from hiertk_edge.encoding import BatchEncoder
 from hiertk_edge.learner import SlotArray, StepResult
 from hiertk_edge.spool import Cursor, Spool
+from hiertk_edge.training.encoding import BatchEncoder
 from hiertk_edge.uplink import Uplink
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
 from hiertk_edge.learner import Float32Array, Learner, SlotArray
-from hiertk_edge.new_slots import NewSlots
-from hiertk_edge.progress import Progress
 from hiertk_edge.spool import Cursor
-from hiertk_edge.spooling import Spooling
-from hiertk_edge.turns import Turns
+from hiertk_edge.training.new_slots import NewSlots
+from hiertk_edge.training.progress import Progress
+from hiertk_edge.training.spooling import Spooling
+from hiertk_edge.training.turns import Turns
 
 
 class EdgeTrainer:
