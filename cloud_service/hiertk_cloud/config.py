@@ -52,6 +52,8 @@ class TrainerConfig(Section):
     samples of each class, or whole batches as they came. logit_adjustment: how far the loss makes
     up for classes that were rare of late; 0: not. imprint: new classes begin with rows made from
     their first samples.
+    schedule: with "stream" the trainer waits when there is nothing new; with "replay" it goes over
+    the replay_window meanwhile, until it has trained on each batch `passes` times.
     stale_after: edge steps behind its device's newest beyond which a batch is left out; 0: never.
     """
 
@@ -61,6 +63,8 @@ class TrainerConfig(Section):
     replay_balance: Literal["class", "none"] = "class"
     logit_adjustment: Finite = Field(default=1.0, ge=0, le=4)
     imprint: bool = True
+    schedule: Literal["stream", "replay"] = "stream"
+    passes: int = Field(default=10, ge=2, le=10_000)
     checkpoint_every: int = Field(default=200, ge=1)
     stale_after: int = Field(default=10_000, ge=0)
     threads: int = Field(default=1, ge=1, le=1024)

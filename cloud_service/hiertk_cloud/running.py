@@ -64,6 +64,8 @@ def settings_of(config: CloudConfig) -> ServiceSettings:
             imprint=trainer.imprint,
             checkpoint_every=trainer.checkpoint_every,
             seed=trainer.seed,
+            schedule=trainer.schedule,
+            passes=trainer.passes,
         ),
         stale_after=trainer.stale_after,
         limits=Limits(

@@ -21,7 +21,7 @@ from hiertk_edge.sources import ImageBatch
 from hiertk_edge.spool import Spool
 from hiertk_edge.training.checkpointing import Checkpointing
 from hiertk_edge.training.held_out import HeldOut
-from hiertk_edge.training.passes import Passes
+from hiertk_edge.training.passes import Passes, Use
 from hiertk_edge.training.rehearsal_feed import RehearsalFeed
 from hiertk_edge.training.spooling import Spooling
 from hiertk_edge.training.trainer import EdgeTrainer
@@ -35,7 +35,7 @@ Report = Callable[[DeviceStatus.State], None]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class AgentSettings:
     """How often to measure, and how long to wait for the cloud at the end.
 
     evaluate_every: steps; 0: only at the end of the passes. drain_timeout_s: None: for ever.
@@ -62,7 +62,7 @@ class Agent:
         spool: Spool,
         state: Path,
         spooling: Spooling,
-        schedule: Schedule,
+        settings: AgentSettings,
         stop_asked: Callable[[], bool],
         report: Report,
     ) -> None:
@@ -78,7 +78,7 @@ class Agent:
         self._spool = spool
         self._state = state
         self._spooling = spooling
-        self._schedule = schedule
+        self._settings = settings
         self._stop_asked = stop_asked
         self._report = report
         self._cursor = spool.cursor if passes is None else passes.cursor_of(spool.cursor)
@@ -105,7 +105,11 @@ class Agent:
             self._follow_classes()
             if not self._caretaker.may_train():
                 self._rest(DeviceStatus.PAUSED)
-            elif self._train_on_shown() or self._train_on_next(batches):
+            elif self._train_on_shown():
+                self._report(DeviceStatus.TRAINING)
+            elif self._waits_for_link:
+                self._rest(DeviceStatus.DRAINING)
+            elif self._use_next(batches):
                 self._report(DeviceStatus.TRAINING)
             elif not is_measured:
                 is_measured = self._end_passes()
@@ -141,16 +145,27 @@ class Agent:
         self._after_step(self._trainer.edge_step)
         return True
 
-    def _train_on_next(self, batches: Iterator[ImageBatch]) -> bool:
-        """Do a step on the data set's next batch; return False if there is none."""
+    @property
+    def _waits_for_link(self) -> bool:
+        """Whether features that are sent once would displace others in the spool."""
+        if self._passes is None or self._passes.use_of(self._cursor.consumed + 1) is not Use.SEND:
+            return False
+        return self._spool.totals.held_bytes > self._spool.limits.max_bytes / 2
+
+    def _use_next(self, batches: Iterator[ImageBatch]) -> bool:
+        """Train on the data set's next batch, or only send it; return False if there is none."""
         batch = next(batches, None)
-        if batch is None:
+        if batch is None or self._passes is None:
             return False
         self._cursor = replace(self._cursor, consumed=batch.consumed)
+        use = self._passes.use_of(batch.consumed)
+        if use is Use.SEND:
+            self._trainer.send(batch.images, batch.labels, cursor=self._cursor)
+            return True
         if not self._trainer.can_train(len(batch.labels)):
             self._leave_out(batch)
             return True
-        sent = len(batch.labels)
+        sent = len(batch.labels) if use is Use.TRAIN_AND_SEND else 0
         self._trainer.step(batch.images, batch.labels, sent=sent, cursor=self._cursor)
         self._after_step(batch.consumed)
         return True
@@ -158,7 +173,7 @@ class Agent:
     def _after_step(self, count: int) -> None:
         if self._checkpointing.is_due:
             self._save()
-        every = self._schedule.evaluate_every
+        every = self._settings.evaluate_every
         if every and count % every == 0:
             self._evaluate()
 
@@ -206,7 +221,7 @@ class Agent:
 
     def _drain(self) -> bool:
         self._report(DeviceStatus.DRAINING)
-        timeout_s = self._schedule.drain_timeout_s
+        timeout_s = self._settings.drain_timeout_s
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while not self._spool.wait_empty(_DRAIN_LOOK_S):
             self._follow_classes()

@@ -55,13 +55,16 @@ def _number(value: object) -> object:
 class TrainingConfig(Section):
     """How the edge partition is trained.
 
-    epochs: passes over `data`. batch_size, learning_rate: None is the bundle's own. evaluate_every:
-    steps between measurements on held-out images; 0: at the end alone. drain_timeout_s: how long to
-    wait for the cloud at the end; None: for ever. imprint: a new class's row begins with its first
-    examples, not at random. logit_adjustment: of the loss, while classes are rare.
+    epochs: passes over `data`. schedule: "stream" sends the features of each step; "edge-first"
+    sends nothing while `data` is trained on, then every image's features, once. batch_size,
+    learning_rate: None is the bundle's own. evaluate_every: steps between measurements on held-out
+    images; 0: at the end alone. drain_timeout_s: how long to wait for the cloud at the end; None:
+    for ever. imprint: a new class's row begins with its first examples, not at random.
+    logit_adjustment: of the loss, while classes are rare.
     """
 
     epochs: int = Field(default=1, ge=1)
+    schedule: Literal["stream", "edge-first"] = "stream"
     batch_size: int | None = Field(default=None, ge=2, le=4096)
     learning_rate: Finite | None = Field(default=None, gt=0)
     threads: int = Field(default=1, ge=1, le=1024)

@@ -14,7 +14,7 @@ from hiertk_protocol.hiertk_pb2 import DeviceStatus
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.trust import trusted_key
 
-from hiertk_edge.agent import Agent, Schedule
+from hiertk_edge.agent import Agent, AgentSettings
 from hiertk_edge.care.caretaker import CareLimits, Caretaker, set_nice
 from hiertk_edge.classes import DeviceClasses
 from hiertk_edge.classes.following import ClassFollowing
@@ -168,7 +168,7 @@ class _Device:
             spool=spool,
             state=config.state,
             spooling=spooling,
-            schedule=Schedule(config.training.evaluate_every, config.training.drain_timeout_s),
+            settings=AgentSettings(config.training.evaluate_every, config.training.drain_timeout_s),
             stop_asked=watch.stop_asked,
             report=self._telling.report,
         )
@@ -262,7 +262,13 @@ def _passes(config: EdgeConfig, inputs: Inputs, batch_size: int) -> Passes | Non
     if inputs.data is None:
         return None
     training = config.training
-    return Passes(inputs.data, batch_size=batch_size, epochs=training.epochs, seed=training.seed)
+    return Passes(
+        inputs.data,
+        batch_size=batch_size,
+        epochs=training.epochs,
+        seed=training.seed,
+        schedule=training.schedule,
+    )
 
 
 def _feed(

@@ -171,3 +171,18 @@ def check_learning_rate(rate: float) -> None:
     """Refuse a rate that no bundle may have. Raises ConfigError."""
     if not (math.isfinite(rate) and 0 < rate <= MAX_LEARNING_RATE):
         raise ConfigError(f"learning rate {rate:g}: above 0, up to {MAX_LEARNING_RATE}")
+
+
+def evaluate_known(
+    learner: Learner, images: Float32Array, labels: SlotArray
+) -> tuple[StepResult, SlotArray] | None:
+    """Return what the early exit says of the images, and their labels; None of none.
+
+    Images of a class that it was not trained on yet are left out: they have no open slot.
+    """
+    known = np.isin(labels, list(learner.open_slots))
+    if not known.any():
+        return None
+    if not known.all():
+        images, labels = images[known], labels[known]
+    return learner.evaluate(images, labels), labels

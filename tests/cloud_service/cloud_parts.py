@@ -179,6 +179,10 @@ class OpenTrainer:
         while self._advance():
             pass
 
+    def go_over_all(self) -> None:
+        while self._advance() or self.trainer.again():
+            pass
+
     def _advance(self) -> bool:
         was_there = self.trainer.advance()
         if self.trainer.save_is_due:

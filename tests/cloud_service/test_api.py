@@ -88,6 +88,7 @@ def test_it_shows_what_the_view_says(client: httpx2.Client) -> None:
         "ack_wait_ms": 21.5,
         "consumed_total": 57,
         "trained_total": 50,
+        "replayed_total": 0,
         "skipped_total": 1,
         "stale_total": 4,
         "left_out_total": 0,

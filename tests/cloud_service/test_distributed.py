@@ -25,8 +25,10 @@ from hiertk.brokers import Broker
 from hiertk.models import CutSpec, NetworkSpec, both_sides, describe_cloud, open_network
 from hiertk_cloud.distributed.checkpoint import GroupProgress
 from hiertk_cloud.distributed.group import Group, open_group
+from hiertk_cloud.distributed.opening import settings_of_rank
 from hiertk_cloud.distributed.state import lock_rank
 from hiertk_cloud.training.learner import CloudLearner, Learned
+from hiertk_cloud.training.trainer import TrainerSettings
 from hiertk_protocol.bundle import CLOUD_MODULE, CLOUD_WEIGHTS, describe_file
 from hiertk_protocol.bundle import MANIFEST as MANIFEST_FILE
 from hiertk_protocol.class_requests import ClassContract
@@ -365,3 +367,8 @@ def test_a_rank_is_killed_under_load_and_each_acknowledged_batch_is_trained_on_o
         assert one.turn == BATCHES * len(owned)
         with closing(sqlite3.connect(state / f"rank-{rank}/log.sqlite")) as log:
             assert log.execute("SELECT count(*) FROM batches").fetchone() == (one.turn,)
+
+
+def test_ranks_refuse_to_replay_while_they_wait() -> None:
+    with pytest.raises(ConfigError, match='"replay" is for one process: take "stream"'):
+        settings_of_rank(Group(rank=0, size=2), TrainerSettings(schedule="replay"))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_configs import NO_BROKER, changed, edge_config
+from agent_parts import MANIFEST, offline_device, run, run_offline, spooled, training
+from edge_configs import NO_BROKER, changed
 from edge_parts import DEVICE, make_manifest, write_bundle, write_images
 from hiertk.brokers import MosquittoBroker
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.device import run_device
-from hiertk_edge.spool import Spool
 from hiertk_edge.training.checkpoints import CheckpointRecord, Checkpoints
-from hiertk_edge.watch import Outcome, Watch
+from hiertk_edge.watch import Watch
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import ConfigError, ProtocolError, TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, FeatureBatch
@@ -24,21 +24,12 @@ from mqtt_client import wait_until
 from numpy_learner import NumpyLearner, open_numpy_learner
 from tiny_cloud import TinyCloud
 
-MANIFEST = make_manifest()
 SCRIPT = Path(__file__).with_name("run_numpy_device.py")
 
 
 @pytest.fixture
 def offline(tmp_path: Path) -> EdgeConfig:
-    """A device with 12 training batches of 4 and no broker."""
-    return edge_config(
-        write_bundle(tmp_path / "bundle"),
-        tmp_path / "state",
-        data=f"folder:{write_images(tmp_path / 'data', 16)}",
-        held_out=f"folder:{write_images(tmp_path / 'held-out', 3, seed=9)}",
-        training={"drain_timeout_s": 0},
-        checkpoint={"every_s": 0},
-    )
+    return offline_device(tmp_path)
 
 
 @pytest.fixture
@@ -46,34 +37,10 @@ def online(offline: EdgeConfig, mosquitto: MosquittoBroker) -> EdgeConfig:
     return changed(offline, broker={"url": mosquitto.url}, training={"drain_timeout_s": 20})
 
 
-def run(settings: EdgeConfig, watch: Watch | None = None) -> Outcome:
-    return run_device(settings, watch or Watch(), open_engine=open_numpy_learner)
-
-
-def run_offline(settings: EdgeConfig) -> None:
-    with pytest.raises(TransportError, match="run the same command again"):
-        run(settings)
-
-
-def spooled(settings: EdgeConfig) -> list[FeatureBatch]:
-    spool = Spool(settings.state / "spool.sqlite", bundle_id=MANIFEST.bundle_id, device=DEVICE)
-    messages = []
-    seq = 0
-    while (stored := spool.next_after(seq)) is not None:
-        seq = stored.seq
-        messages.append(FeatureBatch.FromString(stored.message))
-    spool.close()
-    return messages
-
-
 def checkpoint_of(config: EdgeConfig) -> CheckpointRecord:
     checkpoint = Checkpoints(config.state / "checkpoints", MANIFEST.bundle_id).newest()
     assert checkpoint is not None
     return checkpoint.record
-
-
-def training(messages: list[FeatureBatch]) -> list[FeatureBatch]:
-    return [message for message in messages if message.purpose == FeatureBatch.TRAIN]
 
 
 def test_it_trains_sends_and_finishes(online: EdgeConfig, mosquitto: MosquittoBroker) -> None:

@@ -52,13 +52,14 @@ class Deployment:
     def cloud_checkpoint(self) -> Path:
         return self.folder / "cloud" / "checkpoint.safetensors"
 
-    def start_cloud(self) -> Child:
+    def start_cloud(self, *options: str) -> Child:
         return self._start(
             "cloud", "hiertk_cloud", "serve",
             "--bundle", str(self.bundle.folder), "--broker", self.broker.url,
             "--state", str(self.folder / "cloud"), "--learning-rate", str(LEARNING_RATE),
             "--replay", str(CLOUD_TRAINING.replay),
             "--checkpoint-every", str(CLOUD_TRAINING.checkpoint_every), "--api", "", "--json",
+            *options,
         )  # fmt: skip
 
     def start_ready_cloud(self) -> Child:

@@ -10,8 +10,10 @@ from hiertk_edge.training.checkpoints import Checkpoints
 from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
 from mqtt_client import wait_until
 from system.system_parts import (
+    BATCH_SIZE,
     BATCHES,
     DEVICES,
+    IMAGES,
     PATIENCE_S,
     Deployment,
     end,
@@ -40,6 +42,27 @@ def test_two_devices_end_by_themselves_and_the_cloud_trains_on_all(deployment: D
     rounds = {name: one.rounds for name, one in deployment.cloud_progress().devices.items()}
     samples = {name: one.newest.samples for name, one in rounds.items() if one}
     assert samples == dict.fromkeys(DEVICES, 16)
+
+
+@pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
+def test_edge_first_sends_each_image_once_and_the_cloud_goes_over_them(
+    deployment: Deployment,
+) -> None:
+    passes, messages = 4, IMAGES // BATCH_SIZE
+    cloud = deployment.start_cloud("--schedule", "replay", "--passes", str(passes))
+    device = deployment.start_device("pi-1", "--schedule", "edge-first")
+    assert wait_for_end(device) == 0
+    told = summary(device)
+    assert (told["edge_step"], told["sent_total"]) == (BATCHES, messages)
+    assert {one.edge_step for one in deployment.stored_messages("pi-1")} == {BATCHES}
+    labels = [slot for one in deployment.stored_messages("pi-1") for slot in one.labels]
+    assert len(labels) == IMAGES
+    again = (passes - 1) * messages
+    steps = messages + again // 2  # two of them in a step
+    wait_until(lambda: deployment.retained_model_status().cloud_step >= steps, PATIENCE_S)
+    assert end(cloud, signal.SIGTERM) == 0
+    progress = deployment.cloud_progress()
+    assert (progress.trained_total, progress.replayed_total) == (messages, again)
 
 
 @pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)

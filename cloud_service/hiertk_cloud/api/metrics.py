@@ -34,6 +34,7 @@ _COUNTERS = (
     _Field("stored_total", "batches_stored", "Batches stored in the durable log."),
     _Field("acknowledged_total", "batches_acknowledged", "Batches stored or refused."),
     _Field("trained_total", "batches_trained", "Training batches that led to a cloud step."),
+    _Field("replayed_total", "batches_replayed", "Batches trained on again, with nothing new."),
     _Field("acks_total", "acks", "Acks sent."),
     _Field("stale_total", "batches_stale", "Batches left out: features too old."),
     _Field("left_out_total", "samples_left_out", "Samples left out: their class has no slot."),

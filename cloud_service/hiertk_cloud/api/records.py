@@ -49,6 +49,7 @@ class StatusView(BaseModel):
     ack_wait_ms: float | None
     consumed_total: int
     trained_total: int
+    replayed_total: int
     skipped_total: int
     stale_total: int
     left_out_total: int
@@ -124,6 +125,7 @@ def status_of(snapshot: Snapshot, health: HealthView) -> StatusView:
         ack_wait_ms=finite(snapshot.ack_wait_ms),
         consumed_total=snapshot.progress.turn,
         trained_total=snapshot.progress.trained_total,
+        replayed_total=snapshot.progress.replayed_total,
         skipped_total=snapshot.progress.skipped_total,
         stale_total=snapshot.progress.stale_total,
         left_out_total=snapshot.progress.left_out_total,

@@ -34,6 +34,17 @@ def serve(
         int | None,
         typer.Option(min=0, max=64, help="Earlier batches that join each new one in its step."),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="stream|replay",
+            help="With nothing new: wait, or go over the log again. Default: stream",
+        ),
+    ] = None,
+    passes: Annotated[
+        int | None,
+        typer.Option(min=2, help="With replay: how often each batch is trained on. Default: 10"),
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-8, max=1.0, help="Of AdamW in the cloud.")
     ] = None,
@@ -74,6 +85,8 @@ def serve(
 
     trainer = {
         "replay": replay,
+        "schedule": schedule,
+        "passes": passes,
         "learning_rate": learning_rate,
         "checkpoint_every": checkpoint_every,
         "threads": threads,

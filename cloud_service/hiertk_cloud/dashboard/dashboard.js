@@ -22,6 +22,7 @@ const STATUS = {
   stored_total: format.count,
   consumed_total: format.count,
   trained_total: format.count,
+  replayed_total: format.count,
   duplicates_total: format.count,
   refused_total: format.count,
   skipped_total: format.count,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from hiertk_protocol.errors import StorageError
+from hiertk_protocol.errors import ConfigError, StorageError
 from hiertk_protocol.manifest import Manifest
 from torch import nn
 
@@ -69,7 +69,7 @@ def open_parts(
         trainer = Trainer(
             learner,
             BatchSource(reader, manifest),
-            _settings_of(group, settings.trainer),
+            settings_of_rank(group, settings.trainer),
             checkpoint=folder.path / "no-checkpoint",  # the group's is read and written elsewhere
             bundle_id=bundle_id,
             start=progress,
@@ -91,12 +91,17 @@ def open_parts(
             yield RankParts(log, rounds, Room.of(folder.path, settings))
 
 
-def _settings_of(group: Group, settings: TrainerSettings) -> TrainerSettings:
+def settings_of_rank(group: Group, settings: TrainerSettings) -> TrainerSettings:
     """Return a rank's settings, with a seed of its own: no two draw the same replay and dropout.
 
     It replays whole batches, and leaves the loss as it is: samples that were drawn and counts would
-    be a rank's own, and the group's checkpoint has none of them.
+    be a rank's own, and the group's checkpoint has none of them. Raises ConfigError for another
+    schedule than "stream".
     """
+    if settings.schedule != "stream":
+        raise ConfigError(
+            'trainer.schedule = "replay" is for one process: take "stream" for a group of them'
+        )
     seed = (settings.seed * group.size + group.rank) % _SEEDS
     return replace(settings, seed=seed, replay_balance="none", logit_adjustment=0.0)
 

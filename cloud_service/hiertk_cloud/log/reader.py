@@ -60,6 +60,32 @@ class LogReader:
             raise DamagedEntryError(f"{self._path}: training batch {train_number} is missing")
         return entry
 
+    def newest_training(self, turn: int) -> int:
+        """Return the number of the newest training batch up to a turn, 0 for none.
+
+        Raises StorageError.
+        """
+        query = (
+            "SELECT train_number FROM batches WHERE turn BETWEEN 1 AND ? "
+            "AND train_number IS NOT NULL ORDER BY turn DESC LIMIT 1"
+        )
+        with reporting(self._path):
+            rows = self._database.execute(query, (turn,)).fetchall()
+        return int(rows[0][0]) if rows else 0
+
+    def held_out_turns(self, device: str, edge_step: int, turn: int) -> list[int]:
+        """Return the turns of a device's held-out batches of one edge step, up to a turn.
+
+        Those that retention has removed are left out. Raises StorageError.
+        """
+        query = (
+            "SELECT turn FROM batches WHERE device = ? AND held_out AND edge_step = ? "
+            "AND turn BETWEEN 1 AND ? AND size > 0 ORDER BY turn"
+        )
+        with reporting(self._path):
+            rows = self._database.execute(query, (device, edge_step, turn)).fetchall()
+        return [int(row[0]) for row in rows]
+
     def last_turn(self) -> int:
         """Return the newest turn, 0 if there is none. Raises StorageError."""
         with reporting(self._path):

@@ -68,6 +68,17 @@ class BatchSource:
         """
         return self._decode(self._reader.training_batch(train_number))
 
+    def newest_training(self, turn: int) -> int:
+        """Return the number of the newest training batch up to a turn, 0 for none.
+
+        Raises StorageError.
+        """
+        return self._reader.newest_training(turn)
+
+    def held_out_turns(self, device: str, edge_step: int, turn: int) -> list[int]:
+        """Return the turns of a device's held-out batches of one edge step. Raises StorageError."""
+        return self._reader.held_out_turns(device, edge_step, turn)
+
     def last_turn(self) -> int:
         """Return the newest turn that was given, 0 for none. Raises StorageError."""
         return self._reader.last_turn()

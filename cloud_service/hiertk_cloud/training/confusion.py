@@ -100,6 +100,13 @@ class ConfusionRounds:
             _count(newest.early_exit, known, early_exit, classes)
             self._added += 1
 
+    def again(self, device: str) -> None:
+        """Begin a device's newest round anew; until it is as large as it was, that one counts."""
+        with self._lock:
+            rounds = self._devices.get(device)
+            if rounds is not None:
+                rounds.previous, rounds.newest = rounds.counting, _Round()
+
     def evaluation(self, classes: ClassMap) -> Evaluation | None:
         """Return what counts now, by the classes of a map; None until there is something."""
         with self._lock:

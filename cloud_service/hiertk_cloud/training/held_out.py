@@ -52,6 +52,10 @@ class DeviceRounds(BaseModel):
             return DeviceRounds(newest=self.newest.plus(part), previous=self.previous)
         return DeviceRounds(newest=part, previous=self.newest)
 
+    def again(self, part: Round) -> "DeviceRounds":
+        """Return the rounds with the newest one begun anew, by its first batch."""
+        return DeviceRounds(newest=part, previous=self.counting)
+
 
 @dataclass(frozen=True)
 class Accuracies:

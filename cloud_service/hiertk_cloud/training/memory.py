@@ -61,8 +61,12 @@ class Memory:
         self, train_number: int, batch: Batch, new: KnownSamples, replayed: Sequence[Labelled]
     ) -> None:
         """Take in a batch that was trained on, together with those that joined it."""
-        self._recent.keep(self._recent.after(one.labels for one in (new, *replayed)))
+        self.count((new, *replayed))
         self._replay.add(train_number, batch, new)
+
+    def count(self, batches: Sequence[Labelled]) -> None:
+        """Count the classes of a step."""
+        self._recent.keep(self._recent.after(one.labels for one in batches))
 
     def translate(self, into: Callable[[SlotArray], SlotArray]) -> None:
         """Follow the class map: slots are `into(slots)` now."""

@@ -45,8 +45,8 @@ class Progress(BaseModel):
     something was not finite, none of their samples had a class, or the log was damaged there.
     stale_total: those left out because their device's edge partition had moved on. left_out_total:
     samples, of held-out batches too, whose class had no slot when their batch had its turn.
-    class_map_version: what labels mean to the trainer. open_slots: of the final exit, in order;
-    None: those of the export.
+    replayed_total: batches trained on again while nothing new waited. class_map_version: what
+    labels mean to the trainer. open_slots: of the final exit, in order; None: those of the export.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +57,7 @@ class Progress(BaseModel):
     skipped_total: int = Field(default=0, ge=0)
     stale_total: int = Field(default=0, ge=0)
     left_out_total: int = Field(default=0, ge=0)
+    replayed_total: int = Field(default=0, ge=0)
     class_map_version: int = Field(default=FIRST_VERSION, ge=FIRST_VERSION)
     open_slots: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     devices: dict[str, DeviceProgress] = {}

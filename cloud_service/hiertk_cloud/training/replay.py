@@ -7,7 +7,7 @@ log and the trainer count; how many edge steps or hours that are is the devices'
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
@@ -54,13 +54,7 @@ class BatchReplay:
         """Return earlier batches, those that have no sample of a known class left out."""
         settings = self._settings
         numbers = draw_replay(train_number, settings.replay, settings.seed, settings.replay_window)
-        drawn: list[Labelled] = []
-        for number in numbers:
-            with suppress(DamagedEntryError, ProtocolError):  # counted at its own turn
-                known = known_samples(self._batch(number), self._read)
-                if len(known.rows):
-                    drawn.append(known)
-        return drawn
+        return known_batches(numbers, self._batch, self._read)
 
     def add(self, train_number: int, batch: Batch, known: KnownSamples) -> None:  # noqa: ARG002
         """Keep a batch as it came: its labels may mean something else when it is drawn."""
@@ -84,6 +78,22 @@ class BatchReplay:
         while self._room < 0:
             _, oldest = self._cache.popitem(last=False)
             self._room += oldest.features.values.nbytes
+
+
+def known_batches(
+    numbers: Iterable[int], batch: Callable[[int], Batch], read: Reading
+) -> list[Labelled]:
+    """Return the known samples of earlier batches; what is damaged was counted at its own turn.
+
+    Raises StorageError.
+    """
+    found: list[Labelled] = []
+    for number in numbers:
+        with suppress(DamagedEntryError, ProtocolError):
+            known = known_samples(batch(number), read)
+            if len(known.rows):
+                found.append(known)
+    return found
 
 
 class BalancedReplay:

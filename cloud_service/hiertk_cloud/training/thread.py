@@ -48,7 +48,7 @@ class Training:
             self._wait()
             return
         try:
-            was_there = self._trainer.advance()
+            was_there = self._trainer.advance() or self._trainer.again()
         except DiskFullError as error:
             self._problems.begin("no room to train", f"training waits: {error}")
             self._wait()

@@ -4,13 +4,9 @@ What happens at a turn depends on the log and the state before it only, so that 
 from a checkpoint gives the same weights, bit for bit, as one that was never interrupted.
 """
 
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
 
 import numpy as np
 import torch
@@ -19,34 +15,24 @@ from hiertk_protocol.errors import ProtocolError
 from hiertk_protocol.messages import Batch, SlotArray
 
 from hiertk_cloud.classes.history import ClassHistory
+from hiertk_cloud.training.again import Again
 from hiertk_cloud.training.batches import BatchSource, LeftOut, NextBatch
 from hiertk_cloud.training.checkpoint import save_checkpoint
 from hiertk_cloud.training.class_tally import ClassTally
 from hiertk_cloud.training.confusion import ConfusionRounds
-from hiertk_cloud.training.held_out import DeviceRounds, Round
 from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped
+from hiertk_cloud.training.measures import Measures, NewestSteps
+from hiertk_cloud.training.measuring import Measuring
 from hiertk_cloud.training.memory import Memory
 from hiertk_cloud.training.progress import DeviceProgress, Progress
+from hiertk_cloud.training.replay import known_batches
 from hiertk_cloud.training.resuming import check_age, load
 from hiertk_cloud.training.samples import KnownSamples, Labelled, known_samples
 from hiertk_cloud.training.trainer_settings import TrainerSettings
 
 __all__ = ["Measures", "Trainer", "TrainerSettings"]
 
-_NEWEST_STEPS = 50
 _SEED_STRIDE = 1 << 40
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Means over the newest training batches, before their step; NaN before the first one.
-
-    step_ms: the median over the newest cloud steps.
-    """
-
-    loss: float = math.nan
-    accuracy: float = math.nan
-    step_ms: float = math.nan
 
 
 class Trainer:
@@ -86,13 +72,12 @@ class Trainer:
         self._bundle_id = bundle_id
         self._give_turns = give_turns
         self._on_skip = on_skip
-        self._newest: deque[Learned] = deque(maxlen=_NEWEST_STEPS)
-        self._step_ms: deque[float] = deque(maxlen=_NEWEST_STEPS)
-        self.measures = Measures()
-        self.confusion = ConfusionRounds()
+        self._steps = NewestSteps()
+        self._measuring = Measuring(learner, self._meaning)
         self.tally = ClassTally()
         only = ClassHistory((exported_map(learner.manifest.classes),))
         self._history = history or (lambda: only)
+        self._again = Again(source, settings)
         self._memory = Memory(source, learner.manifest, settings, self._meaning)
         if start is None:
             start = load(checkpoint, bundle_id, learner, self._memory)
@@ -100,6 +85,16 @@ class Trainer:
         check_age(checkpoint, start, last_turn=source.last_turn(), newest_map=newest)
         self.progress = start.model_copy(update={"open_slots": learner.open_slots})
         self._saved = self.progress
+
+    @property
+    def measures(self) -> Measures:
+        """Means over the newest training batches."""
+        return self._steps.measures
+
+    @property
+    def confusion(self) -> ConfusionRounds:
+        """What both exits took for what, on held-out batches."""
+        return self._measuring.confusion
 
     @property
     def saved(self) -> Progress:
@@ -131,6 +126,25 @@ class Trainer:
         else:
             self._train(found, found.train_number, known)
         return True
+
+    def again(self) -> bool:
+        """With nothing new in the log, go over it again, as the schedule says.
+
+        Returns whether there was anything left to do. Raises StorageError.
+        """
+        if self._settings.schedule != "replay":
+            return False
+        held_out = self._again.to_measure(self.progress)
+        if held_out is not None:
+            found = self._source.at_turn(held_out.turn)
+            if isinstance(found, NextBatch):
+                known = known_samples(found.batch, self._meaning)
+                self._measure(found.batch, known, is_again=held_out.is_first)
+            return True
+        numbers = self._again.to_train(self.progress)
+        if numbers:
+            self._train_again(numbers)
+        return bool(numbers)
 
     def save(self) -> None:
         """Write a checkpoint, unless the newest one says the same. Raises StorageError."""
@@ -199,7 +213,7 @@ class Trainer:
             self._skip(found.turn, device, outcome.reason, left_out=left_out)
             return
         self._memory.add(train_number, batch, known, replayed)
-        self._measure(outcome)
+        self._steps.add(outcome)
         self.tally.add(known.labels, self._history().at(self.progress.class_map_version))
         self._move_on(
             found.turn,
@@ -218,16 +232,8 @@ class Trainer:
             adjustment=self._memory.adjustment((new, *replayed)),
             imprint=self._settings.imprint,
         )
-        self._step_ms.append(1e3 * (time.perf_counter() - start))
+        self._steps.took(time.perf_counter() - start)
         return outcome
-
-    def _measure(self, outcome: Learned) -> None:
-        self._newest.append(outcome)
-        self.measures = Measures(
-            loss=fmean(one.loss for one in self._newest),
-            accuracy=fmean(one.accuracy for one in self._newest),
-            step_ms=median(self._step_ms),
-        )
 
     def _skip(self, turn: int, device: str, reason: str, *, left_out: int = 0) -> None:
         self._on_skip(turn, reason)
@@ -252,30 +258,34 @@ class Trainer:
             stale_total=self.progress.stale_total + 1,
         )
 
+    def _train_again(self, numbers: Sequence[int]) -> None:
+        replayed_total = self.progress.replayed_total + len(numbers)
+        seed = self._settings.seed * _SEED_STRIDE + _SEED_STRIDE // 2 + replayed_total
+        torch.default_generator.manual_seed(seed)
+        drawn = known_batches(numbers, self._source.training_batch, self._meaning)
+        steps = 0
+        if drawn and isinstance(self._learn(drawn[0], drawn[1:]), Learned):
+            self._memory.count(drawn)
+            steps = 1
+        self.progress = self.progress.model_copy(
+            update={
+                "replayed_total": replayed_total,
+                "cloud_step": self.progress.cloud_step + steps,
+                "open_slots": self.learner.open_slots,
+            }
+        )
+
     def _evaluate(self, found: NextBatch, known: KnownSamples) -> None:
-        batch, labels = found.batch, known.labels
-        device = batch.key.device
-        now = self.progress.of(device)
-        if len(labels):
-            predictions = self.learner.predict(known.features)
-            early_exit = self._meaning(batch, batch.early_exit[known.rows])
-            part = Round(
-                edge_step=batch.edge_step,
-                samples=len(labels),
-                final_exit_correct=int((predictions == labels).sum()),
-                early_exit_correct=int((early_exit == labels).sum()),
-            )
-            rounds = now.rounds.after(part) if now.rounds else DeviceRounds(newest=part)
-            now = now.model_copy(update={"rounds": rounds})
-            self.confusion.add(
-                device,
-                batch.edge_step,
-                labels,
-                predictions,
-                early_exit=early_exit,
-                classes=self._history().at(self.progress.class_map_version),
-            )
-        self._move_on(found.turn, device, now, left_out=len(batch.labels) - len(labels))
+        device = found.batch.key.device
+        left_out = len(found.batch.labels) - len(known.labels)
+        self._measure(found.batch, known)
+        self._move_on(found.turn, device, self.progress.of(device), left_out=left_out)
+
+    def _measure(self, batch: Batch, known: KnownSamples, *, is_again: bool = False) -> None:
+        classes = self._history().at(self.progress.class_map_version)
+        self.progress = self._measuring.take(
+            self.progress, batch, known, classes, is_again=is_again
+        )
 
     def _move_on(
         self, turn: int, device: str, now: DeviceProgress, *, left_out: int = 0, **totals: int

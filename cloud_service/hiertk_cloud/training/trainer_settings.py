@@ -12,7 +12,8 @@ class TrainerSettings:
     replay_window newest training batches. replay_balance: "class" draws samples, as many of each
     class; "none" draws whole batches. logit_adjustment: how far the loss makes up for classes that
     were rare of late, 1 fully, 0 not. imprint: new classes begin with rows made from their first
-    samples, not at random. checkpoint_every: cloud steps.
+    samples, not at random. checkpoint_every: cloud steps. passes: with the schedule "replay", how
+    often each batch is trained on, the first time included.
     """
 
     replay: int = 1
@@ -22,3 +23,5 @@ class TrainerSettings:
     imprint: bool = True
     checkpoint_every: int = 200
     seed: int = 0
+    schedule: Literal["stream", "replay"] = "stream"
+    passes: int = 10

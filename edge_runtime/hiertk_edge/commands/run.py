@@ -49,6 +49,13 @@ def run(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the data set. Default: 1")
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="stream|edge-first",
+            help="Send each step's features, or the data's once, after the epochs. Default: stream",
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Where spool and checkpoints are kept. Default: ./hiertk-edge-DEVICE"),
@@ -127,6 +134,7 @@ def run(
     }
     training = {
         "epochs": epochs,
+        "schedule": schedule,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "threads": threads,

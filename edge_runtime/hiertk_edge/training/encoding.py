@@ -45,8 +45,7 @@ class BatchEncoder:
         scales, so together they are exactly the batch quantized whole. Raises ProtocolError if
         training diverged, ConfigError if one sample is too large.
         """
-        if not math.isfinite(result.loss):
-            raise ProtocolError("the early exit's loss is not finite: training diverged")
+        check_loss(result.loss)
         table = self._classes.table
         (of_labels, of_exit), new_classes = table.wire(labels.tolist(), result.predictions.tolist())
         quantized = quantize(result.features, min(self._bits, bits or self._bits))
@@ -66,6 +65,12 @@ class BatchEncoder:
                 f"{max_bytes}: export with fewer bits or a deeper separation point"
             )
         return messages
+
+
+def check_loss(loss: float) -> None:
+    """Raise ProtocolError if the early exit's loss is not a number any more."""
+    if not math.isfinite(loss):
+        raise ProtocolError("the early exit's loss is not finite: training diverged")
 
 
 def split(message: bytes, max_bytes: int) -> list[FeatureBatch]:

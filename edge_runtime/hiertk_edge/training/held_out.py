@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
-from hiertk_edge.learner import Float32Array, Learner, SlotArray, StepResult
+from hiertk_edge.learner import Float32Array, Learner, SlotArray, StepResult, evaluate_known
 from hiertk_edge.prediction.calibration import NOT_CALIBRATED, Calibration, calibrate
 from hiertk_edge.spool import Cursor
 from hiertk_edge.training.progress import HeldOutClass, Progress
@@ -73,19 +73,11 @@ class HeldOut:
     def _measure(
         self, images: Float32Array, labels: SlotArray, seen: "_Seen"
     ) -> tuple[StepResult, SlotArray] | None:
-        """Return what the early exit says of the images, and their labels; None of none.
-
-        Images of a class that it was not trained on yet are left out: they have no open slot.
-        """
         with self._turns.turn():
-            known = np.isin(labels, list(self._learner.open_slots))
-            if not known.any():
-                return None
-            if not known.all():
-                images, labels = images[known], labels[known]
-            result = self._learner.evaluate(images, labels)
-        seen.add(result.logits, labels)
-        return result, labels
+            known = evaluate_known(self._learner, images, labels)
+        if known is not None:
+            seen.add(known[0].logits, known[1])
+        return known
 
     def _take(self, seen: "_Seen") -> Calibration:
         if not seen.samples:

@@ -5,8 +5,15 @@ from collections.abc import Mapping
 
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
-from hiertk_edge.learner import Float32Array, Learner, SlotArray
+from hiertk_edge.learner import (
+    Float32Array,
+    Learner,
+    SlotArray,
+    StepResult,
+    evaluate_known,
+)
 from hiertk_edge.spool import Cursor
+from hiertk_edge.training.encoding import check_loss
 from hiertk_edge.training.new_slots import NewSlots
 from hiertk_edge.training.progress import Progress
 from hiertk_edge.training.spooling import Spooling
@@ -60,12 +67,30 @@ class EdgeTrainer:
                 self._new_slots.prepare(images, labels)
             result = self._learner.step(images, labels)
             step_ms = 1000 * (time.perf_counter() - started)
-        self._spooling.put(
-            result.rows(0, sent),
-            labels[:sent],
-            edge_step=edge_step,
-            purpose=FeatureBatch.TRAIN,
-            cursor=cursor,
-        )
+        if sent:
+            self._put(result.rows(0, sent), labels[:sent], edge_step=edge_step, cursor=cursor)
+        else:
+            check_loss(result.loss)
+            self._spooling.move(cursor)
         self.newest = images
         self._progress.add(result, labels, edge_step=self._learner.edge_step, step_ms=step_ms)
+
+    def send(self, images: Float32Array, labels: SlotArray, *, cursor: Cursor) -> None:
+        """Put the features of a batch into the spool, in the inference form, and train nothing.
+
+        Images of a class that the early exit was not trained on are left out.
+        """
+        with self._turns.turn():
+            known = evaluate_known(self._learner, images, labels)
+        if known is None:
+            self._spooling.move(cursor)
+            return
+        result, labels = known
+        self._put(result, labels, edge_step=self._learner.edge_step, cursor=cursor)
+
+    def _put(
+        self, result: StepResult, labels: SlotArray, *, edge_step: int, cursor: Cursor
+    ) -> None:
+        self._spooling.put(
+            result, labels, edge_step=edge_step, purpose=FeatureBatch.TRAIN, cursor=cursor
+        )
