@@ -120,6 +120,7 @@ def test_an_unknown_set_is_refused(spec: str) -> None:
 def test_all_names_of_the_readme_are_there() -> None:
     assert set(DATA_SETS) == {
         "fashion-mnist-mini", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet",
+        "rendered-characters",
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def data(
     """Write a data set as image files, one folder a class, as devices read them.
 
     Names: fashion-mnist-mini (shipped, no network needed), fashion-mnist, cifar10, cifar100,
-    tiny-imagenet.
+    tiny-imagenet, rendered-characters (100 characters drawn from this machine's fonts).
 
     Example: hiertk data fashion-mnist-mini --shard 1/2 --out device-1
     """

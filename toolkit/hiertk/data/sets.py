@@ -14,6 +14,7 @@ from hiertk_protocol.files import atomic_folder
 from PIL import Image
 
 from hiertk.data.image_set import ImageSet, LabelledImages
+from hiertk.data.rendered import rendered_characters
 from hiertk.data.tiny_imagenet import TinyImageNetValidation
 
 Part = Literal["train", "test"]
@@ -94,6 +95,10 @@ def _tiny_imagenet(name: str, part: Part) -> ImageSet:
     return _image_set(name, train.classes, items)
 
 
+def _rendered_characters(name: str, part: Part) -> ImageSet:
+    return rendered_characters(name, data_folder() / name, part)
+
+
 def _folder(spec: str, path: Path, part: Part) -> ImageSet:
     from torchvision import datasets
 
@@ -135,6 +140,7 @@ DATA_SETS: dict[str, Callable[[str, Part], ImageSet]] = {
     "cifar10": _cifar10,
     "cifar100": _cifar100,
     "tiny-imagenet": _tiny_imagenet,
+    "rendered-characters": _rendered_characters,
 }
 
 
