@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hiertk.study.slda import StreamingLda
+from hiertk.study.new_classes.slda import StreamingLda
 
 CLASSES, FEATURES = 3, 5
 

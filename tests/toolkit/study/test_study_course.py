@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from hiertk.study.images import Images, lessons, plan_course
-from hiertk.study.settings import StudySize
+from hiertk.study.new_classes.images import Images, lessons, plan_course
+from hiertk.study.new_classes.settings import StudySize
 from hiertk_protocol.errors import ConfigError
 
 SIZE = StudySize(base_classes=2, base_images=6, new_images=5)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hiertk.study.measures import class_accuracies, forgetting, mean_of
+from hiertk.study.new_classes.measures import class_accuracies, forgetting, mean_of
 
 NAN = float("nan")
 

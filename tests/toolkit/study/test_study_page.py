@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hiertk.study.methods import JOINT, NAIVE, OURS, SLDA
-from hiertk.study.page import check_page, write_page
-from hiertk.study.records import (
+from hiertk.study.drawing import check_page
+from hiertk.study.new_classes.methods import JOINT, NAIVE, OURS, SLDA
+from hiertk.study.new_classes.page import write_page
+from hiertk.study.new_classes.records import (
     Cell,
     CellKey,
     ExitShares,
@@ -13,10 +14,10 @@ from hiertk.study.records import (
     Phase,
     Settings,
     Study,
-    this_machine,
 )
-from hiertk.study.summary import cells_of, forgotten, known_with, verdicts
-from hiertk.study.table import print_study
+from hiertk.study.new_classes.summary import cells_of, forgotten, known_with, verdicts
+from hiertk.study.new_classes.table import print_study
+from hiertk.study.records import this_machine
 from hiertk_protocol.errors import ConfigError
 
 CLASSES = ("shirt", "boot", "bag")

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hiertk.study.methods import SWITCHED_OFF, TITLES
-from hiertk.study.records import Study
-from hiertk.study.run import plan_cells, run_study
-from hiertk.study.settings import FULL, StudySettings, StudySize
+from hiertk.study.new_classes.methods import SWITCHED_OFF, TITLES
+from hiertk.study.new_classes.records import Study
+from hiertk.study.new_classes.run import plan_cells, run_study
+from hiertk.study.new_classes.settings import FULL, StudySettings, StudySize
 
 TINY = StudySettings(
     size=StudySize(

@@ -1,6 +1,5 @@
 """`hiertk study`: experiments whose results are kept."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -65,18 +64,19 @@ def new_classes(
     Example: hiertk study new-classes --quick --page new-classes.md
     """
     console.terminate_like_interrupt()
-    from hiertk.study.page import check_page, write_page
+    from hiertk.study.drawing import check_page
+    from hiertk.study.new_classes.page import write_page
+    from hiertk.study.new_classes.run import run_study
+    from hiertk.study.new_classes.settings import FULL, QUICK, StudySettings
+    from hiertk.study.new_classes.table import print_study
     from hiertk.study.records import write_record
-    from hiertk.study.run import run_study
-    from hiertk.study.settings import FULL, QUICK, StudySettings
-    from hiertk.study.table import print_study
 
     if page is not None:
         check_page(page)
     done = run_study(
         StudySettings(size=QUICK if quick else FULL, data=data, model=model),
         work,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs,
         command=_command(quick=quick, data=data, model=model),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )

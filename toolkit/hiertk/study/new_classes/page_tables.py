@@ -2,9 +2,9 @@
 
 from statistics import fmean, median
 
-from hiertk.study.methods import JOINT, OURS, SWITCHED_OFF, TITLES, WHOLE
-from hiertk.study.records import Cell, Mark, Study
-from hiertk.study.summary import (
+from hiertk.study.new_classes.methods import JOINT, OURS, SWITCHED_OFF, TITLES, WHOLE
+from hiertk.study.new_classes.records import Cell, Mark, Study
+from hiertk.study.new_classes.summary import (
     EXITS,
     Exit,
     Spread,

@@ -4,9 +4,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hiertk.study.methods import TITLES
-from hiertk.study.records import Study
-from hiertk.study.summary import (
+from hiertk.study.new_classes.methods import TITLES
+from hiertk.study.new_classes.records import Study
+from hiertk.study.new_classes.summary import (
     EXITS,
     all_classes,
     cells_of,

@@ -18,14 +18,15 @@ from hiertk_protocol.manifest import Backend
 from hiertk.data import load
 from hiertk.export import ExportSettings, export_bundle
 from hiertk.export.optimizer import OptimizerFlags
-from hiertk.study.cloud import CHECKPOINT, LOG, StudyCloud
-from hiertk.study.course import Teacher
-from hiertk.study.device import StudyDevice
-from hiertk.study.images import Course, Images, plan_course, read_images
-from hiertk.study.learning import BothSides, LdaOnBase, Learning
-from hiertk.study.methods import BATCH, JOINT, METHODS, OURS, SLDA, Method
-from hiertk.study.records import Cell, CellKey, Phase, read_cell, write_record
-from hiertk.study.settings import StudySettings
+from hiertk.study.new_classes.cloud import CHECKPOINT, LOG, StudyCloud
+from hiertk.study.new_classes.course import Teacher
+from hiertk.study.new_classes.device import StudyDevice
+from hiertk.study.new_classes.images import Course, Images, plan_course, read_images
+from hiertk.study.new_classes.learning import BothSides, LdaOnBase, Learning
+from hiertk.study.new_classes.methods import BATCH, JOINT, METHODS, OURS, SLDA, Method
+from hiertk.study.new_classes.records import Cell, CellKey, Phase
+from hiertk.study.new_classes.settings import StudySettings
+from hiertk.study.records import read_record, write_record
 
 UNFINISHED = "cell-"  # folders of cells that are under way
 _BASE_NAME = "base"
@@ -65,7 +66,7 @@ class CellRunner:
     def run(self, key: CellKey) -> Cell:
         """Return a cell, from its file if it was finished before."""
         path = self._folder / f"{key.name}.json"
-        found = read_cell(path)
+        found = read_record(path, Cell)
         if found is None:
             found = self._joint(key) if key.method == JOINT.name else self._from_base(key)
             write_record(path, found)
@@ -105,7 +106,7 @@ class CellRunner:
 
     def _from_base(self, key: CellKey) -> Cell:
         base = self.prepare_base(key.split, key.seed, key.backend)
-        known = read_cell(base / "cell.json")
+        known = read_record(base / "cell.json", Cell)
         assert known is not None, base
         started = time.perf_counter()
         part = _Part(self._settings, self._data, key)

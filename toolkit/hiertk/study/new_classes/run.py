@@ -2,19 +2,19 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from hashlib import sha256
-from multiprocessing import active_children, get_context
 from pathlib import Path
 
-from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import Backend
 
-from hiertk.study.cells import UNFINISHED, CellRunner, read_data
-from hiertk.study.methods import JOINT, NAIVE, OURS, SWITCHED_OFF, WHOLE
-from hiertk.study.records import Cell, CellKey, Settings, Study, this_machine, today
-from hiertk.study.settings import StudySettings
+from hiertk.study.new_classes.cells import UNFINISHED, CellRunner, read_data
+from hiertk.study.new_classes.methods import JOINT, NAIVE, OURS, SWITCHED_OFF, WHOLE
+from hiertk.study.new_classes.records import Cell, CellKey, Settings, Study
+from hiertk.study.new_classes.settings import StudySettings
+from hiertk.study.pool import cell_pool
+from hiertk.study.records import this_machine, today
 
 BACKEND: Backend = "torch"
 
@@ -46,11 +46,12 @@ def plan_cells(settings: StudySettings) -> list[CellKey]:
 
 
 def run_study(
-    settings: StudySettings, folder: Path, *, jobs: int, command: str, tell: Tell
+    settings: StudySettings, folder: Path, *, jobs: int | None, command: str, tell: Tell
 ) -> Study:
     """Run what is not finished in the folder yet, and return all findings.
 
-    jobs: processes, of one thread each. Raises ConfigError, and what export and training raise.
+    jobs: processes, None for one on each core. Raises ConfigError, and what export and training
+    raise.
     """
     settings.check()
     data = read_data(settings)  # before any process starts: it may be missing
@@ -59,25 +60,8 @@ def run_study(
     tell(f"{len(keys)} cells, in {place}")
     for left in place.glob(f"{UNFINISHED}*"):  # by a run that was killed
         shutil.rmtree(left, ignore_errors=True)
-    pool = ProcessPoolExecutor(
-        max_workers=jobs,
-        mp_context=get_context("spawn"),
-        initializer=_prepare_process,
-        initargs=(settings, place),
-    )
-    try:
+    with cell_pool(jobs, _prepare_process, settings, place) as pool:
         cells = _run_all(pool, keys, tell)
-    except BrokenExecutor as error:
-        raise ConfigError(
-            "a process of the study was killed, most likely for want of memory: run the same "
-            "command with fewer --jobs, what is finished stays"
-        ) from error
-    except BaseException:
-        for process in active_children():  # a cell would go on for minutes
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     return Study(
         settings=_as_written(settings, len(data.test)),
         command=command,
@@ -134,9 +118,6 @@ class _Process:
 
 
 def _prepare_process(settings: StudySettings, folder: Path) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     _Process.runner = CellRunner(settings, read_data(settings), folder)
 
 

@@ -1,17 +1,14 @@
 """The study as pictures: accuracies phase by phase, and with the first examples of a class."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.files import atomic_file
-
-from hiertk.study.methods import JOINT, NAIVE, OURS, SLDA, TITLES
-from hiertk.study.records import Study
-from hiertk.study.settings import MARKS
-from hiertk.study.summary import (
+from hiertk.study.drawing import label_axes, new_figure, save_figure
+from hiertk.study.new_classes.methods import JOINT, NAIVE, OURS, SLDA, TITLES
+from hiertk.study.new_classes.records import Study
+from hiertk.study.new_classes.settings import MARKS
+from hiertk.study.new_classes.summary import (
     EXITS,
     all_classes,
     cells_of,
@@ -30,16 +27,10 @@ _COLORS = {
 _JOINT_COLOR = "#111111"
 
 
-def check_drawable() -> None:
-    """Refuse where there is nothing to draw with. Raises ConfigError."""
-    if find_spec("matplotlib") is None:
-        raise ConfigError("--page needs matplotlib for its pictures: pip install 'hiertk[demo]'")
-
-
 def draw_phases(study: Study, path: Path) -> None:
     """Draw the mean accuracy on all classes so far, phase by phase. Raises StorageError."""
     splits = splits_of(study)
-    figure = _figure(len(splits))
+    figure = new_figure(len(splits))
     for row, split in enumerate(splits):
         for column, of in enumerate(EXITS):
             axes = figure.add_subplot(len(splits), 2, 2 * row + column + 1)
@@ -56,13 +47,13 @@ def draw_phases(study: Study, path: Path) -> None:
                 axes.axhline(level, color=_JOINT_COLOR, ls="--", lw=1.4, label=TITLES[JOINT.name])
             _label(axes, f"separation point {split}, {of} exit", "classes learned so far")
             axes.set_ylabel("accuracy on them, %")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_first_examples(study: Study, path: Path) -> None:
     """Draw the accuracy on a new class with its first examples. Raises StorageError."""
     splits = splits_of(study)
-    figure = _figure(len(splits))
+    figure = new_figure(len(splits))
     for row, split in enumerate(splits):
         for column, of in enumerate(EXITS):
             axes = figure.add_subplot(len(splits), 2, 2 * row + column + 1)
@@ -80,16 +71,7 @@ def draw_first_examples(study: Study, path: Path) -> None:
             axes.axhline(50, color="#8a8a8a", ls=":", lw=1)
             _label(axes, f"separation point {split}, {of} exit", "examples of the new class")
             axes.set_ylabel("accuracy on it, %")
-    _save(figure, path)
-
-
-def _figure(rows: int) -> Any:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(9.6, 1.2 + 3.1 * rows), layout="constrained")
+    save_figure(figure, path)
 
 
 def _line(axes: Any, name: str, places: list[int], shares: list[float]) -> None:
@@ -98,15 +80,5 @@ def _line(axes: Any, name: str, places: list[int], shares: list[float]) -> None:
 
 
 def _label(axes: Any, title: str, across: str) -> None:
-    axes.set_title(title, fontsize=10)
-    axes.set(xlabel=across, ylim=(0, 100))
-    axes.grid(axis="y", alpha=0.25)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _save(figure: Any, path: Path) -> None:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    label_axes(axes, title, across)
+    axes.set_ylim(0, 100)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from hiertk.study.measures import forgetting, mean_of
-from hiertk.study.methods import JOINT, OURS, SLDA
-from hiertk.study.records import Cell, Mark, Study
+from hiertk.study.new_classes.measures import forgetting, mean_of
+from hiertk.study.new_classes.methods import JOINT, OURS, SLDA
+from hiertk.study.new_classes.records import Cell, Mark, Study
 
 Exit = Literal["early", "final"]
 EXITS: tuple[Exit, ...] = ("early", "final")

@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.files import atomic_file
 
-from hiertk.study.figures import check_drawable, draw_first_examples, draw_phases
-from hiertk.study.page_tables import (
+from hiertk.study.new_classes.figures import draw_first_examples, draw_phases
+from hiertk.study.new_classes.page_tables import (
     ends,
     every_class,
     first_examples,
@@ -15,17 +14,10 @@ from hiertk.study.page_tables import (
     storage,
     switched_off,
 )
-from hiertk.study.records import Study
-from hiertk.study.summary import splits_of, verdicts
+from hiertk.study.new_classes.records import Study
+from hiertk.study.new_classes.summary import splits_of, verdicts
 
 _NOTES = Path(__file__).with_name("notes.md")
-
-
-def check_page(page: Path) -> None:
-    """Refuse what cannot be written, before anything is run. Raises ConfigError."""
-    if page.suffix != ".md":
-        raise ConfigError(f"--page {page}: a page of results is Markdown: name it .md")
-    check_drawable()
 
 
 def write_page(page: Path, results: Path, study: Study) -> None:
@@ -61,8 +53,9 @@ def _head(study: Study, results: str) -> str:
     return f"""\
 # New classes: the study
 
-Written by `{study.command}`: change the program or `toolkit/hiertk/study/notes.md`, not this page.
-All figures, with every class and seed: [{Path(results).name}]({results}).
+Written by `{study.command}`: change the program or its
+`notes.md`, not this page. All figures, with every class and seed:
+[{Path(results).name}]({results}).
 
 {settings.model} with torchvision's stem at {settings.input_size}x{settings.input_size} on
 {settings.data}, features of {settings.bits} bits. {settings.base_classes} classes are learned

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from hiertk.models import load_cloud_partition
-from hiertk.study.methods import Method
-from hiertk.study.slda import Float32Array
+from hiertk.study.new_classes.methods import Method
+from hiertk.study.new_classes.slda import Float32Array
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.sqlite"

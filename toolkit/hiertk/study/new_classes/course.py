@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from hiertk_edge.training.rehearsal_feed import TAUGHT
 
-from hiertk.study.images import Course, Images, lessons
-from hiertk.study.learning import Learning
-from hiertk.study.measures import class_accuracies, mean_of
-from hiertk.study.methods import BATCH, OURS
-from hiertk.study.records import ExitShares, Mark, Phase
-from hiertk.study.settings import MARKS
+from hiertk.study.new_classes.images import Course, Images, lessons
+from hiertk.study.new_classes.learning import Learning
+from hiertk.study.new_classes.measures import class_accuracies, mean_of
+from hiertk.study.new_classes.methods import BATCH, OURS
+from hiertk.study.new_classes.records import ExitShares, Mark, Phase
+from hiertk.study.new_classes.settings import MARKS
 
 BASE_LESSON = BATCH // 2  # shuffled, so that no class is much of it
 _MARK_NEW, _MARK_OLD = 100, 15  # test images of the new class and of each old one, at a mark

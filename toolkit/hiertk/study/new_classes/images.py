@@ -11,7 +11,7 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
 from hiertk.data import ImageSet
-from hiertk.study.settings import StudySize
+from hiertk.study.new_classes.settings import StudySize
 
 SlotArray = npt.NDArray[np.int64]
 
