@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hiertk.study.new_classes.images import Images, lessons, plan_course
+from hiertk.study.images import Images
+from hiertk.study.new_classes.plan import lessons, plan_course
 from hiertk.study.new_classes.settings import StudySize
 from hiertk_protocol.errors import ConfigError
 

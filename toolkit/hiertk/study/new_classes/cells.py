@@ -18,12 +18,13 @@ from hiertk_protocol.manifest import Backend
 from hiertk.data import load
 from hiertk.export import ExportSettings, export_bundle
 from hiertk.export.optimizer import OptimizerFlags
+from hiertk.study.images import Images, read_images
 from hiertk.study.new_classes.cloud import CHECKPOINT, LOG, StudyCloud
 from hiertk.study.new_classes.course import Teacher
 from hiertk.study.new_classes.device import StudyDevice
-from hiertk.study.new_classes.images import Course, Images, plan_course, read_images
 from hiertk.study.new_classes.learning import BothSides, LdaOnBase, Learning
 from hiertk.study.new_classes.methods import BATCH, JOINT, METHODS, OURS, SLDA, Method
+from hiertk.study.new_classes.plan import Course, plan_course
 from hiertk.study.new_classes.records import Cell, CellKey, Phase
 from hiertk.study.new_classes.settings import StudySettings
 from hiertk.study.records import read_record, write_record

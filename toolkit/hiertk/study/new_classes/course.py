@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from hiertk_edge.training.rehearsal_feed import TAUGHT
 
-from hiertk.study.new_classes.images import Course, Images, lessons
+from hiertk.study.images import Images
 from hiertk.study.new_classes.learning import Learning
 from hiertk.study.new_classes.measures import class_accuracies, mean_of
 from hiertk.study.new_classes.methods import BATCH, OURS
+from hiertk.study.new_classes.plan import Course, lessons
 from hiertk.study.new_classes.records import ExitShares, Mark, Phase
 from hiertk.study.new_classes.settings import MARKS
 

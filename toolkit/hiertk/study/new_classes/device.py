@@ -16,7 +16,7 @@ from hiertk_edge.training.new_slots import NewSlots, TakingUp
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.hiertk_pb2 import FeatureBatch
 
-from hiertk.study.new_classes.images import Images
+from hiertk.study.images import Images
 from hiertk.study.new_classes.methods import BATCH, SENT, Method
 
 _NAME = "study"

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from hiertk_protocol.codec import quantize
 
+from hiertk.study.images import Images, SlotArray
 from hiertk.study.new_classes.cloud import StudyCloud
 from hiertk.study.new_classes.device import StudyDevice
-from hiertk.study.new_classes.images import Images, SlotArray
 from hiertk.study.new_classes.slda import Float32Array, StreamingLda
 
 _AT_ONCE = 100  # images

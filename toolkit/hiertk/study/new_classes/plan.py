@@ -1,45 +1,13 @@
-"""The study's images: which are trained on, in which order, and which measure."""
+"""What a seed decides: the order of the classes, and the images that are trained on."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
-from hiertk_edge.images import Pixels, resize
 from hiertk_protocol.errors import ConfigError
-from hiertk_protocol.manifest import InputInfo
 
-from hiertk.data import ImageSet
+from hiertk.study.images import Images
 from hiertk.study.new_classes.settings import StudySize
-
-SlotArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images by their numbers. pixels: (N, size, size, 3) uint8; slots: (N,) int64."""
-
-    pixels: Pixels
-    slots: SlotArray
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    def take(self, numbers: Sequence[int]) -> "Images":
-        """Return the images of these numbers, in this order."""
-        chosen = np.array(numbers, np.int64)
-        return Images(self.pixels[chosen], self.slots[chosen])
-
-    def parts(self, size: int) -> Iterator["Images"]:
-        """Yield all images, up to so many at once."""
-        for start in range(0, len(self), size):
-            yield self.take(range(start, min(start + size, len(self))))
-
-    def of(self, slots: Sequence[int], per_class: int | None = None) -> "Images":
-        """Return the images of some classes, at most so many of each: the first ones."""
-        chosen = [np.flatnonzero(self.slots == slot)[:per_class] for slot in slots]
-        return self.take(np.sort(np.concatenate(chosen)).tolist())
 
 
 @dataclass(frozen=True)
@@ -58,21 +26,6 @@ class Course:
     def in_slots(self, images: Images) -> Images:
         """Return images with class slots in place of the data set's labels."""
         return Images(images.pixels, np.argsort(self.order)[images.slots])
-
-
-def read_images(images: ImageSet, size: int, per_class: int | None) -> Images:
-    """Read a data set as a device stores it. per_class: the first so many of each class."""
-    info = InputInfo(size=size, mean=(0, 0, 0), std=(1, 1, 1))
-    taken: dict[int, int] = {}
-    pixels, slots = [], []
-    for number in range(len(images)):
-        image, slot = images.items[number]
-        if per_class is not None and taken.get(slot, 0) >= per_class:
-            continue
-        taken[slot] = taken.get(slot, 0) + 1
-        pixels.append(resize(image, info))
-        slots.append(slot)
-    return Images(np.stack(pixels), np.array(slots, np.int64))
 
 
 def plan_course(train: Images, size: StudySize, seed: int) -> Course:
