@@ -64,7 +64,8 @@ class HierarchicalTraining:
         """Return the features as the cloud receives them."""
         if self.bits is None:
             return features
-        return torch.from_numpy(dequantize(quantize(features.numpy(), self.bits)))
+        sent = dequantize(quantize(features.cpu().numpy(), self.bits))
+        return torch.from_numpy(sent).to(features.device)
 
     def cloud_step(self, features: Tensor, labels: Tensor) -> float:
         """Train the cloud partition from the final exit; return the loss."""

@@ -7,7 +7,6 @@ from hiertk.study.new_classes.records import Cell, Mark, Study
 from hiertk.study.new_classes.summary import (
     EXITS,
     Exit,
-    Spread,
     all_classes,
     cells_of,
     forgotten,
@@ -19,6 +18,7 @@ from hiertk.study.new_classes.summary import (
     splits_of,
     spread,
 )
+from hiertk.study.spread import Spread
 
 _SHOWN_MARKS = (5, 20, 100)
 _NONE = "-"

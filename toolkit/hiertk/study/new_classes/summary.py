@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal
 
 from hiertk.study.new_classes.measures import forgetting, mean_of
 from hiertk.study.new_classes.methods import JOINT, OURS, SLDA
 from hiertk.study.new_classes.records import Cell, Mark, Study
+from hiertk.study.spread import Spread
 
 Exit = Literal["early", "final"]
 EXITS: tuple[Exit, ...] = ("early", "final")
@@ -15,24 +15,6 @@ _BELOW_JOINT: dict[Exit, float] = {"final": 3.0, "early": 5.0}  # points
 _MANY = 50  # labelled examples with which a new class is to be known
 _LONG_S = 30.0
 _KNOWN = 0.5
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure of several seeds."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def percent(self) -> str:
-        """Mean, lowest and highest in percent; or points."""
-        low, high = (f"{100 * one:.1f}" for one in (min(self.values), max(self.values)))
-        text = f"{100 * self.mean:.1f}"
-        return text if len(self.values) == 1 else f"{text} ({low} to {high})"
 
 
 def cells_of(study: Study, method: str, split: int, backend: str = "torch") -> list[Cell]:

@@ -1,4 +1,4 @@
-"""`hiertk study`: experiments whose results are kept."""
+"""`hiertk study new-classes`."""
 
 import shlex
 import sys
@@ -10,20 +10,7 @@ from hiertk_protocol import console
 
 from hiertk.commands.options import Debug, Json
 
-study = typer.Typer(
-    name="study",
-    help="Run an experiment on the system's own parts, and keep what it finds.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 
-
-@study.callback()
-def _study() -> None:
-    """Run an experiment on the system's own parts, and keep what it finds."""
-
-
-@study.command(name="new-classes")
 def new_classes(
     *,
     quick: Annotated[

@@ -1,0 +1,165 @@
+"""A tiny study of accuracy end to end: real training, real images; its page, and going on with it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hiertk.models import CutSpec, NetworkSpec
+from hiertk.study.accuracy.page import write_page
+from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy
+from hiertk.study.accuracy.run import run_study
+from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Schedule
+from hiertk.study.accuracy.settings import (
+    BITS,
+    LARGER,
+    REPLAY,
+    SENT,
+    AccuracySettings,
+    CloudWay,
+    plan_cells,
+)
+from hiertk.study.accuracy.summary import early, final, full, gain, near_full, ways
+from hiertk.study.accuracy.table import print_study
+from hiertk.study.records import read_record, write_record
+from hiertk_protocol.errors import ConfigError
+
+CPU = torch.device("cpu")
+SPEC = NetworkSpec("resnet18", 10, 32)
+TINY = AccuracySettings(
+    data="fashion-mnist-mini",
+    splits=(6,),
+    variants=("plain", "bottleneck"),
+    seeds=(0, 1),
+    images=80,
+    test_images=40,
+    passes=1,
+)
+
+
+def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    random = torch.Generator().manual_seed(1)
+    return [
+        (torch.randn(8, 3, 32, 32, generator=random), torch.arange(8) % 4) for _ in range(count)
+    ]
+
+
+def run_with(*ways: CloudWay, seed: int = 0, rate: float = 1e-3) -> HierarchicalRun:
+    clouds = [(way, Schedule(1e-3, 4)) for way in ways]
+    larger = TINY.larger(10, "batch")
+    cut, edge = CutSpec(SPEC, 2), Schedule(rate, 4)
+    return HierarchicalRun(cut, clouds, edge, device=CPU, seed=seed, larger=larger)
+
+
+def test_every_point_variant_and_seed_has_a_cell_and_a_bottleneck_no_full_training() -> None:
+    names = [key.name for key in plan_cells(AccuracySettings(), (1, 2))]
+    assert len(set(names)) == len(names) == 3 * 2 + 3 * 2 * 3
+    assert "full-group-seed2" in names
+    assert "full-bottleneck-seed0" not in names
+    assert "split2-bottleneck-seed1" in names
+
+
+def test_the_rate_rises_and_falls_to_zero() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    rates = []
+    for step in range(100):
+        Schedule(0.5, 100).apply(optimizer, step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(0.5, rel=0.05)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] == pytest.approx(0.005)
+
+
+def test_the_edge_learns_the_same_whatever_clouds_stand_behind_it() -> None:
+    alone, beside = run_with(SENT), run_with(*BITS, REPLAY, LARGER)
+    for number, batch in enumerate(batches(4)):
+        alone.step(number, batch)
+        beside.step(number, batch)
+    test = batches(2)
+    assert alone.evaluate(test).early == beside.evaluate(test).early
+    assert alone.sent_bytes(test[0][0]) == beside.sent_bytes(test[0][0])
+    shares = dict(zip((*BITS, REPLAY, LARGER), beside.evaluate(test).finals, strict=True))
+    assert shares[SENT] == alone.evaluate(test).finals[0]
+
+
+def test_a_larger_cloud_partition_has_the_deeper_networks_layers() -> None:
+    run = run_with(SENT, LARGER)
+    own, larger = (
+        sum(value.numel() for value in cloud.training.cloud.parameters()) for cloud in run._clouds
+    )
+    assert larger > 1.8 * own
+
+
+def test_full_training_learns() -> None:
+    run = FullRun(SPEC, Schedule(1e-3, 30), CPU, 0)
+    batch = batches(1)
+    for number in range(30):
+        run.step(number, batch[0])
+    assert run.evaluate(batch) > 0.7
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
+    folder = tmp_path_factory.mktemp("study")
+    told: list[str] = []
+    study = run_study(TINY, folder, jobs=2, command="a test", tell=told.append)
+    assert run_study(TINY, folder, jobs=1, command="a test", tell=told.append).cells == study.cells
+    with pytest.raises(ConfigError, match="nothing of this version"):
+        next(folder.rglob("split6-plain-seed0.json")).write_text("{}")
+        run_study(TINY, folder, jobs=1, command="a test", tell=told.append)
+    return study
+
+
+def test_a_tiny_study_end_to_end(
+    done: AccuracyStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(done.cells) == 2 + 4
+    assert ways(done) == [*(way.name for way in BITS), REPLAY.name, LARGER.name]
+    for spread in (full(done), early(done, 6), final(done, 6), gain(done, 6, REPLAY.name)):
+        assert spread is not None
+        assert len(spread.values) == 2
+    assert final(done, 6, "bottleneck", REPLAY.name) is None
+    assert set(near_full(done, SENT.name)) <= {6}
+    assert set(done.rates.cloud.tried) == {"0.0003", "0.001", "0.003"}
+
+    file = tmp_path / "results" / "accuracy.json"
+    results = AccuracyResults(studies=()).with_study(done)
+    write_record(file, results)
+    assert read_record(file, AccuracyResults) == results
+    write_page(tmp_path / "accuracy.md", file, results)
+    page = (tmp_path / "accuracy.md").read_text()
+    assert "## resnet18, fashion-mnist-mini, 32x32" in page
+    assert "](results/accuracy-1.png)" in page
+    assert (tmp_path / "results" / "accuracy-1.png").stat().st_size > 10_000
+    print_study(done)
+    assert "bottleneck: accuracy" in capsys.readouterr().out
+
+
+def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(done: AccuracyStudy) -> None:
+    other = done.model_copy(
+        update={"settings": done.settings.model_copy(update={"model": "vgg16"})}
+    )
+    newer = done.model_copy(update={"date": "2030-01-01"})
+    results = AccuracyResults(studies=()).with_study(done).with_study(other).with_study(newer)
+    assert [(one.settings.model, one.date) for one in results.studies] == [
+        ("resnet18", "2030-01-01"),
+        ("vgg16", done.date),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (replace(TINY, variants=("plain", "wide")), "unknown variant 'wide'"),
+        (replace(TINY, variants=("group",)), "need plain"),
+        (replace(TINY, images=10**6), "wants 1000000 images, the data set has 6000"),
+        (replace(TINY, data="nothing"), "unknown data set"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_trained(
+    settings: AccuracySettings, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run_study(settings, tmp_path, jobs=1, command="", tell=print)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,212 @@
+"""One cell of the study of accuracy, from fresh weights to the test images."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from hiertk_edge.images import normalize
+from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.manifest import InputInfo
+
+from hiertk.data import load
+from hiertk.export.job import IMAGENET_MEAN, IMAGENET_STD
+from hiertk.models import CutSpec, open_network
+from hiertk.study.accuracy.records import Cell, CellKey, Rates, Tuned
+from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule
+from hiertk.study.accuracy.settings import (
+    NARROWED_TO,
+    RATES,
+    SENT,
+    VARIANTS,
+    AccuracySettings,
+)
+from hiertk.study.images import Images, read_images
+from hiertk.study.records import read_record, write_record
+
+_TEST_BATCH = 250
+_HELD_OUT = 10  # one training image in so many tunes the rates, and is not trained on meanwhile
+_TUNING_SEED = 0
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of a study."""
+
+    train: Images
+    test: Images
+    classes: int
+
+
+def read_data(settings: AccuracySettings) -> Data:
+    """Read as many images as the study takes, drawn evenly. Raises ConfigError."""
+    train, test = load(settings.data, "train"), load(settings.data, "test")
+    return Data(
+        train=_some(read_images(train, settings.input_size, None), settings.images),
+        test=_some(read_images(test, settings.input_size, None), settings.test_images),
+        classes=len(train.classes),
+    )
+
+
+def device_for_training() -> torch.device:
+    """Return the first GPU, or the processor where there is none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class CellRunner:
+    """Runs the cells of one study; finished ones stay in its folder."""
+
+    def __init__(self, settings: AccuracySettings, data: Data, folder: Path) -> None:
+        self._settings = settings
+        self._data = data
+        self._folder = folder
+        self._device = device_for_training()
+        self._info = InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+    def run(self, key: CellKey, rates: Rates) -> Cell:
+        """Return a cell, from its file if it was finished before."""
+        path = self._folder / f"{key.name}.json"
+        found = read_record(path, Cell)
+        if found is None:
+            started = time.perf_counter()
+            cell = self._full(key, rates) if key.split is None else self._cut(key, rates)
+            found = cell.model_copy(update={"seconds": time.perf_counter() - started})
+            write_record(path, found)
+        return found
+
+    def tune_full(self) -> Tuned:
+        """Return the rate of the grid with which full-cloud training does best."""
+        return self._tuned("full", self._full_at)
+
+    def tune_edge(self, split: int) -> Tuned:
+        """Return the rate with which the early exit of this separation point does best."""
+        return self._tuned("edge", lambda rate: self._cut_at(split, rate, (rate,))[0])
+
+    def tune_cloud(self, split: int, edge: float) -> Tuned:
+        """Return the rate with which the final exit does best behind such an edge partition."""
+        path = self._folder / "rate-cloud.json"
+        found = read_record(path, Tuned)
+        if found is None:
+            finals = self._cut_at(split, edge, RATES)[1]
+            found = _best(dict(zip(RATES, finals, strict=True)))
+            write_record(path, found)
+        return found
+
+    def _tuned(self, name: str, measure: Callable[[float], float]) -> Tuned:
+        path = self._folder / f"rate-{name}.json"
+        found = read_record(path, Tuned)
+        if found is None:
+            found = _best({rate: measure(rate) for rate in RATES})
+            write_record(path, found)
+        return found
+
+    def _full_at(self, rate: float) -> float:
+        train, held_out = self._parts()
+        spec = self._settings.network(self._data.classes)
+        run = FullRun(spec, self._schedule(rate, train), self._device, _TUNING_SEED)
+        self._train(run.step, train, _TUNING_SEED)
+        return run.evaluate(self._batches(held_out))
+
+    def _cut_at(
+        self, split: int, edge: float, clouds: Sequence[float]
+    ) -> tuple[float, tuple[float, ...]]:
+        train, held_out = self._parts()
+        run = HierarchicalRun(
+            CutSpec(self._settings.network(self._data.classes), split),
+            [(SENT, self._schedule(rate, train)) for rate in clouds],
+            self._schedule(edge, train),
+            device=self._device,
+            seed=_TUNING_SEED,
+        )
+        self._train(run.step, train, _TUNING_SEED)
+        shares = run.evaluate(self._batches(held_out))
+        return shares.early, shares.finals
+
+    def _full(self, key: CellKey, rates: Rates) -> Cell:
+        train = self._data.train
+        spec = self._settings.network(self._data.classes, VARIANTS[key.variant].normalization)
+        schedule = self._schedule(rates.full.rate, train)
+        run = FullRun(spec, schedule, self._device, key.seed)
+        self._train(run.step, train, key.seed)
+        share = run.evaluate(self._batches(self._data.test))
+        return Cell(
+            key=key,
+            early=None,
+            final={"whole": share},
+            sent_bytes=None,
+            steps=schedule.steps,
+            seconds=0.0,
+        )
+
+    def _cut(self, key: CellKey, rates: Rates) -> Cell:
+        assert key.split is not None
+        train, settings, variant = self._data.train, self._settings, VARIANTS[key.variant]
+        spec = settings.network(self._data.classes, variant.normalization)
+        width = open_network(spec).point(key.split).feature_shape[0]
+        bottleneck = width // NARROWED_TO if variant.narrowed else None
+        ways = settings.ways(key.variant)
+        cloud = self._schedule(rates.cloud.rate, train)
+        run = HierarchicalRun(
+            CutSpec(spec, key.split, bottleneck),
+            [(way, cloud) for way in ways],
+            self._schedule(rates.edge.rate, train),
+            device=self._device,
+            seed=key.seed,
+            larger=settings.larger(self._data.classes, variant.normalization),
+        )
+        self._train(run.step, train, key.seed)
+        shares = run.evaluate(self._batches(self._data.test))
+        images, _ = next(self._batches(self._data.test))
+        return Cell(
+            key=key,
+            early=shares.early,
+            final=dict(zip((way.name for way in ways), shares.finals, strict=True)),
+            sent_bytes=run.sent_bytes(images[: settings.batch_size]),
+            steps=cloud.steps,
+            seconds=0.0,
+        )
+
+    def _schedule(self, rate: float, train: Images) -> Schedule:
+        return Schedule(rate, self._settings.passes * (len(train) // self._settings.batch_size))
+
+    def _train(self, step: Callable[[int, Labelled], None], train: Images, seed: int) -> None:
+        """Go over the images in an order that the seed decides, whatever is trained."""
+        random = np.random.default_rng((seed, 0))
+        size, number = self._settings.batch_size, 0
+        for _ in range(self._settings.passes):
+            order = random.permutation(len(train))
+            for start in range(0, len(order) - size + 1, size):
+                step(number, self._as_inputs(train.take(order[start : start + size].tolist())))
+                number += 1
+
+    def _batches(self, images: Images) -> Iterator[Labelled]:
+        return map(self._as_inputs, images.parts(_TEST_BATCH))
+
+    def _as_inputs(self, images: Images) -> Labelled:
+        inputs = torch.from_numpy(normalize(images.pixels, self._info))
+        return inputs.to(self._device), torch.from_numpy(images.slots).to(self._device)
+
+    def _parts(self) -> tuple[Images, Images]:
+        """Return what the rates are tuned with: images to train on, and images to measure."""
+        numbers = range(len(self._data.train))
+        return (
+            self._data.train.take([one for one in numbers if one % _HELD_OUT]),
+            self._data.train.take([one for one in numbers if one % _HELD_OUT == 0]),
+        )
+
+
+def _best(tried: dict[float, float]) -> Tuned:
+    best = max(tried, key=lambda rate: tried[rate])
+    return Tuned(rate=best, tried={f"{rate:g}": share for rate, share in tried.items()})
+
+
+def _some(images: Images, count: int | None) -> Images:
+    """Return so many images, drawn at random, the same ones each time."""
+    if count is None or count == len(images):
+        return images
+    if count > len(images):
+        raise ConfigError(f"the study wants {count} images, the data set has {len(images)}")
+    chosen = np.random.default_rng(0).permutation(len(images))[:count]
+    return images.take(np.sort(chosen).tolist())

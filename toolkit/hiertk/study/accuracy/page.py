@@ -1,0 +1,153 @@
+"""docs/accuracy.md, written from the results."""
+
+import os
+from pathlib import Path
+
+from hiertk_protocol.files import atomic_file
+
+from hiertk.study.accuracy.figures import draw_study
+from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point
+from hiertk.study.accuracy.settings import LARGER, REPLAY, SENT
+from hiertk.study.accuracy.summary import (
+    ALLOWED,
+    early,
+    final,
+    full,
+    gain,
+    near_full,
+    variants,
+    ways,
+)
+from hiertk.study.spread import Spread
+
+_NOTES = Path(__file__).with_name("notes.md")
+_HEAD = """\
+# Accuracy by separation point: the study
+
+Written by `hiertk study accuracy`: change the program or its `notes.md`, not this page. Everything
+is trained in one process by the reference, from fresh weights, without augmentation. Figures are
+shares of right predictions on test images in percent: means over the seeds, with the lowest and the
+highest in parentheses. All of them: [{results}]({link})."""
+
+
+def write_page(page: Path, results_file: Path, results: AccuracyResults) -> None:
+    """Write the page, and its pictures beside the results. Raises StorageError."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    link = os.path.relpath(results_file, page.parent)
+    parts = [_HEAD.format(results=results_file.name, link=link)]
+    for number, study in enumerate(results.studies, start=1):
+        picture = results_file.with_name(f"{results_file.stem}-{number}.png")
+        draw_study(study, picture)
+        parts += _study(study, os.path.relpath(picture, page.parent))
+    parts.append(_NOTES.read_text(encoding="utf-8"))
+    with atomic_file(page) as temporary:
+        temporary.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", "utf-8")
+
+
+def _study(study: AccuracyStudy, picture: str) -> list[str]:
+    settings, machine = study.settings, study.machine
+    seeds = len({cell.key.seed for cell in study.cells})
+    rates = study.rates
+    rendered = " (rendered characters, no photographs)" if "rendered" in settings.data else ""
+    return [
+        f"## {study.name}",
+        f"""\
+`{study.command}`
+
+{settings.images:,} training images{rendered}, {settings.passes} passes, batches of
+{settings.batch_size}; {settings.test_images:,} test images; {settings.classes} classes; {seeds}
+{"seeds" if seeds > 1 else "seed"}. Rates: full cloud {rates.full.rate:g},
+edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}. Run on {study.date}: {machine.hardware.processor},
+{machine.hardware.cores} cores ({study.device});
+{study.seconds / 60:.0f} minutes of one process.""",
+        f"![Accuracy, and the device's burden, by separation point]({picture})",
+        _verdict(study),
+        "### Both exits",
+        _exits(study),
+        "### What the cloud adds: final exit above early exit, points",
+        _gains(study),
+        *(_variant(study, variant) for variant in variants(study)[1:]),
+        "### What a device carries",
+        _burden(study),
+    ]
+
+
+def _verdict(study: AccuracyStudy) -> str:
+    whole = full(study)
+    lines = [f"Full-cloud training reaches **{whole.percent}**."]
+    for way in (SENT.name, REPLAY.name):
+        near = near_full(study, way)
+        found = ", ".join(map(str, near)) or "none"
+        lines.append(
+            f"Separation points whose final exit ({way}) is at most {100 * ALLOWED:g} points below "
+            f"it: {found}."
+        )
+    return " ".join(lines)
+
+
+def _exits(study: AccuracyStudy) -> str:
+    shown = ways(study)
+    rows = [
+        [
+            str(point.split),
+            early(study, point.split).percent,
+            *(_text(final(study, point.split, way=way)) for way in shown),
+        ]
+        for point in study.points
+    ]
+    return _table(["split", "early exit", *(f"final exit, {way}" for way in shown)], rows)
+
+
+def _gains(study: AccuracyStudy) -> str:
+    shown = [way for way in ways(study) if way in {SENT.name, REPLAY.name, LARGER.name}]
+    rows = [
+        [str(point.split), *(_text(gain(study, point.split, way)) for way in shown)]
+        for point in study.points
+    ]
+    return _table(["split", *shown], rows)
+
+
+def _variant(study: AccuracyStudy, variant: str) -> str:
+    rows = [
+        [
+            str(point.split),
+            early(study, point.split, variant).percent,
+            _text(final(study, point.split, variant)),
+            _text(final(study, point.split)),
+        ]
+        for point in study.points
+    ]
+    title = f"### Variant {variant}, 4 bits (full cloud {full(study, variant).percent})"
+    heads = ["split", "early exit", "final exit", "final exit of the plain network"]
+    return title + "\n\n" + _table(heads, rows)
+
+
+def _burden(study: AccuracyStudy) -> str:
+    rows = [_point(study, point) for point in study.points]
+    heads = ["split", "after", "features", "parameters", "memory of a step, MB", "sent, B/sample"]
+    return _table(heads, rows)
+
+
+def _point(study: AccuracyStudy, point: Point) -> list[str]:
+    sent = [
+        cell.sent_bytes
+        for cell in study.cells
+        if cell.key.split == point.split and cell.key.variant == "plain" and cell.sent_bytes
+    ]
+    return [
+        str(point.split),
+        point.after,
+        "x".join(map(str, point.shape)),
+        f"{point.edge_parameters:,}",
+        f"{point.memory_bytes / 1e6:.1f}",
+        f"{sum(sent) / len(sent):.0f}",
+    ]
+
+
+def _text(spread: Spread | None) -> str:
+    return "-" if spread is None else spread.percent
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

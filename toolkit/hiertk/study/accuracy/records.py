@@ -1,0 +1,111 @@
+"""What the study of accuracy finds."""
+
+from hiertk.study.records import Machine, Record
+
+
+class CellKey(Record):
+    """Which cell: a variant of the network, where it is cut (None: full cloud), and a seed."""
+
+    variant: str
+    split: int | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its name, for files and for people."""
+        where = "full" if self.split is None else f"split{self.split}"
+        return f"{where}-{self.variant}-seed{self.seed}"
+
+
+class Cell(Record):
+    """One cell's findings: shares of right predictions on the test images, 0 to 1.
+
+    early: of the early exit. final: of the final exit, by the way its cloud partition was trained;
+    one of "whole" in full-cloud training. sent_bytes: of one sample at 4 bits, compressed, as the
+    trained edge partition gives it. seconds: all that the cell took.
+    """
+
+    key: CellKey
+    early: float | None
+    final: dict[str, float]
+    sent_bytes: float | None
+    steps: int
+    seconds: float
+
+
+class Tuned(Record):
+    """A learning rate and what each of the grid gave on images held out from training."""
+
+    rate: float
+    tried: dict[str, float]
+
+
+class Rates(Record):
+    """The learning rates, tuned for each way of training alike."""
+
+    full: Tuned
+    edge: Tuned
+    cloud: Tuned
+
+
+class Point(Record):
+    """What a separation point costs a device. shape: of the features, (C, H, W).
+
+    memory_bytes: what a training step of one batch keeps beside parameters.
+    """
+
+    split: int
+    after: str
+    shape: tuple[int, int, int]
+    edge_parameters: int
+    cloud_parameters: int
+    memory_bytes: int
+
+
+class Settings(Record):
+    """What was run, as it stands in the results."""
+
+    data: str
+    model: str
+    input_size: int
+    classes: int
+    images: int
+    test_images: int
+    passes: int
+    batch_size: int
+
+
+class AccuracyStudy(Record):
+    """All findings."""
+
+    settings: Settings
+    command: str
+    date: str
+    machine: Machine
+    device: str
+    rates: Rates
+    points: tuple[Point, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is a study of."""
+        settings = self.settings
+        size = settings.input_size
+        return f"{settings.model}, {settings.data}, {size}x{size}"
+
+    @property
+    def seconds(self) -> float:
+        """What all cells took, added up."""
+        return sum(cell.seconds for cell in self.cells)
+
+
+class AccuracyResults(Record):
+    """The studies of several networks and data sets, as they stand in one file."""
+
+    studies: tuple[AccuracyStudy, ...]
+
+    def with_study(self, study: AccuracyStudy) -> "AccuracyResults":
+        """Return all studies with this one, which takes the place of one of the same name."""
+        others = [one for one in self.studies if one.name != study.name]
+        return AccuracyResults(studies=tuple(sorted((*others, study), key=lambda one: one.name)))

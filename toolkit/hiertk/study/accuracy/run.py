@@ -1,0 +1,142 @@
+"""The whole study of accuracy: rates first, then all cells, and what they found together."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from hiertk.export.cuts import choose_points
+from hiertk.models import open_network
+from hiertk.models.costs import network_costs
+from hiertk.study.accuracy.cells import CellRunner, Data, device_for_training, read_data
+from hiertk.study.accuracy.records import (
+    AccuracyStudy,
+    Cell,
+    CellKey,
+    Point,
+    Rates,
+    Settings,
+    Tuned,
+)
+from hiertk.study.accuracy.settings import AccuracySettings, plan_cells
+from hiertk.study.pool import cell_pool
+from hiertk.study.records import this_machine, today
+
+Tell = Callable[[str], None]
+
+
+def run_study(
+    settings: AccuracySettings, folder: Path, *, jobs: int | None, command: str, tell: Tell
+) -> AccuracyStudy:
+    """Run what is not finished in the folder yet, and return all findings.
+
+    jobs: processes, None for one on each core, or a single one for a GPU. Raises ConfigError, and
+    ModelError for a separation point that is not there.
+    """
+    settings.check()
+    data = read_data(settings)  # before any process starts: it may be missing
+    network = open_network(settings.network(data.classes))
+    splits = choose_points(network, settings.splits, None)
+    keys = plan_cells(settings, splits)
+    place = folder / _digest(settings)
+    device = device_for_training()
+    tell(f"{len(keys)} cells on {device}, in {place}")
+    if device.type == "cuda":
+        jobs = 1
+    with cell_pool(jobs, _prepare_process, settings, place) as pool:
+        rates = _tune(pool, (len(network.points) + 1) // 2, tell)
+        cells = _run_all(pool, keys, rates, tell)
+    return AccuracyStudy(
+        settings=_as_written(settings, data),
+        command=command,
+        date=today(),
+        machine=this_machine(),
+        device=str(device),
+        rates=rates,
+        points=_points(settings, data.classes, splits),
+        cells=tuple(cells[key] for key in keys),
+    )
+
+
+def _tune(pool: ProcessPoolExecutor, split: int, tell: Tell) -> Rates:
+    """Tune at one separation point, in the middle, with as many rates for each way."""
+    tell("learning rates first")
+    full, edge = pool.submit(_tune_full), pool.submit(_tune_edge, split)
+    tuned_edge = edge.result()
+    cloud = pool.submit(_tune_cloud, split, tuned_edge.rate)
+    rates = Rates(full=full.result(), edge=tuned_edge, cloud=cloud.result())
+    tell(f"rates: full {rates.full.rate:g}, edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}")
+    return rates
+
+
+def _run_all(
+    pool: ProcessPoolExecutor, keys: Sequence[CellKey], rates: Rates, tell: Tell
+) -> dict[CellKey, Cell]:
+    cells: dict[CellKey, Cell] = {}
+    for one in as_completed([pool.submit(_cell, key, rates) for key in keys]):
+        cell = one.result()
+        cells[cell.key] = cell
+        tell(f"{len(cells)} of {len(keys)}: {cell.key.name}, {cell.seconds:.0f} s")
+    return cells
+
+
+def _points(settings: AccuracySettings, classes: int, splits: Sequence[int]) -> tuple[Point, ...]:
+    costs = network_costs(settings.network(classes), batch_size=settings.batch_size)
+    return tuple(
+        Point(
+            split=one.point.number,
+            after=one.point.name,
+            shape=one.feature_shape,
+            edge_parameters=one.edge_parameters,
+            cloud_parameters=one.cloud_parameters,
+            memory_bytes=one.activation_bytes,
+        )
+        for one in costs.points
+        if one.point.number in splits
+    )
+
+
+def _digest(settings: AccuracySettings) -> str:
+    """Name the folder after everything that decides a cell's findings."""
+    decisive = replace(settings, seeds=(), splits=None, variants=())
+    return sha256(repr(decisive).encode()).hexdigest()[:16]
+
+
+def _as_written(settings: AccuracySettings, data: Data) -> Settings:
+    return Settings(
+        data=settings.data,
+        model=settings.model,
+        input_size=settings.input_size,
+        classes=data.classes,
+        images=len(data.train),
+        test_images=len(data.test),
+        passes=settings.passes,
+        batch_size=settings.batch_size,
+    )
+
+
+class _Process:
+    """What a process of the pool keeps from cell to cell."""
+
+    runner: CellRunner
+
+
+def _prepare_process(settings: AccuracySettings, folder: Path) -> None:
+    _Process.runner = CellRunner(settings, read_data(settings), folder)
+
+
+def _tune_full() -> Tuned:
+    return _Process.runner.tune_full()
+
+
+def _tune_edge(split: int) -> Tuned:
+    return _Process.runner.tune_edge(split)
+
+
+def _tune_cloud(split: int, edge: float) -> Tuned:
+    return _Process.runner.tune_cloud(split, edge)
+
+
+def _cell(key: CellKey, rates: Rates) -> Cell:
+    return _Process.runner.run(key, rates)

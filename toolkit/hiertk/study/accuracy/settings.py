@@ -1,0 +1,125 @@
+"""How large the study of accuracy is, and which of its cells there are."""
+
+from dataclasses import dataclass, replace
+
+from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.manifest import Normalization
+
+from hiertk.models import NetworkSpec
+from hiertk.study.accuracy.records import CellKey
+
+RATES = (3e-4, 1e-3, 3e-3)  # tried for each way of training alike, with AdamW
+NARROWED_TO = 4  # a bottleneck keeps one channel in so many
+_LARGER = {"resnet18": "resnet34", "vgg16": "vgg19"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed about a network before it is cut."""
+
+    normalization: Normalization = "batch"
+    narrowed: bool = False
+
+
+@dataclass(frozen=True)
+class CloudWay:
+    """One way to train a cloud partition on an edge partition's features.
+
+    bits: None sends features as they are. replays: each step takes a batch of earlier features
+    along. is_larger: the layers behind the cut are those of a deeper network.
+    """
+
+    name: str
+    bits: int | None
+    replays: bool = False
+    is_larger: bool = False
+
+
+PLAIN = "plain"
+VARIANTS = {
+    PLAIN: Variant(),
+    "bottleneck": Variant(narrowed=True),
+    "group": Variant(normalization="group"),
+}
+SENT = CloudWay("4 bits", 4)
+REPLAY = CloudWay("4 bits, replay", 4, replays=True)
+LARGER = CloudWay("4 bits, larger", 4, is_larger=True)
+BITS = (CloudWay("float", None), CloudWay("8 bits", 8), SENT)
+
+
+@dataclass(frozen=True)
+class AccuracySettings:
+    """One study.
+
+    splits: separation points, None for all. images: of the training part, None for all;
+    test_images likewise. passes: over the training images. rates: of the grid.
+    """
+
+    data: str = "fashion-mnist"
+    model: str = "resnet18"
+    input_size: int = 32
+    splits: tuple[int, ...] | None = None
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    images: int | None = None
+    test_images: int | None = None
+    passes: int = 4
+    batch_size: int = 32
+
+    def check(self) -> None:
+        """Refuse what cannot be run. Raises ConfigError."""
+        if not self.seeds:
+            raise ConfigError("a study needs a seed at least")
+        if unknown := set(self.variants) - set(VARIANTS):
+            raise ConfigError(
+                f"unknown variant {min(unknown)!r}: choose from {', '.join(VARIANTS)}"
+            )
+        if PLAIN not in self.variants:
+            raise ConfigError(f"the variants need {PLAIN}, which the others are compared with")
+
+    def quick(self) -> "AccuracySettings":
+        """Return the same study on little, for a first look."""
+        return replace(self, splits=(2, 6), seeds=(0,), images=2000, test_images=1000, passes=2)
+
+    def as_options(self) -> list[str]:
+        """Return the options of the command that gives the same results."""
+        options = ["--data", self.data, "--model", self.model, "--input-size", str(self.input_size)]
+        if self == self.quick():
+            return [*options, "--quick"]
+        options += ["--splits", ",".join(map(str, self.splits)) if self.splits else "all"]
+        options += ["--variants", ",".join(self.variants), "--seeds", str(len(self.seeds))]
+        if self.images is not None:
+            options += ["--images", str(self.images)]
+        return [*options, "--passes", str(self.passes)]
+
+    def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
+        """Return the network with so many outputs."""
+        return NetworkSpec(self.model, slots, self.input_size, normalization=normalization)
+
+    def larger(self, slots: int, normalization: Normalization) -> NetworkSpec | None:
+        """Return the deeper network that can lend its last layers, if one is known."""
+        name = _LARGER.get(self.model)
+        return replace(self.network(slots, normalization), name=name) if name else None
+
+    def ways(self, variant: str) -> tuple[CloudWay, ...]:
+        """Return how cloud partitions are trained: side by side, on one edge partition."""
+        if variant != PLAIN:
+            return (SENT,)
+        return (*BITS, REPLAY, *((LARGER,) if self.model in _LARGER else ()))
+
+
+def plan_cells(settings: AccuracySettings, splits: tuple[int, ...]) -> list[CellKey]:
+    """Return all cells, one for each way, variant, separation point and seed."""
+    full = [
+        CellKey(variant=variant, split=None, seed=seed)
+        for variant in settings.variants
+        if not VARIANTS[variant].narrowed  # a whole network has no cut to narrow
+        for seed in settings.seeds
+    ]
+    cut = [
+        CellKey(variant=variant, split=split, seed=seed)
+        for seed in settings.seeds
+        for variant in settings.variants
+        for split in splits
+    ]
+    return full + cut
