@@ -6,7 +6,6 @@ import org.hiertk.core.HierTkException
 import org.hiertk.core.bundle.Bundle
 import org.hiertk.core.classes.DeviceClasses
 import org.hiertk.core.classes.ExportedClasses
-import org.hiertk.core.classes.toMessage
 import org.hiertk.core.golden.GoldenSteps
 import org.hiertk.core.image.FrameScaler
 import org.hiertk.core.image.YuvFrame
@@ -217,7 +216,7 @@ class Device(
         SessionSettings(manifest.deployment, pairing.device, folder.budget),
         transportTo(pairing),
         spool,
-        ClassLink(ClassContract(manifest), { classes.provisional }, { loop.handClassMap(it.toMessage().toByteArray()) }, classes::ignore),
+        ClassLink(ClassContract(manifest), { classes.provisional }, { loop.handClassMap(it) }, classes::ignore),
         limits,
         network,
         changed,

@@ -4,7 +4,6 @@ import org.hiertk.core.ConfigException
 import org.hiertk.core.EngineException
 import org.hiertk.core.classes.ClassMap
 import org.hiertk.core.classes.ClassSlot
-import org.hiertk.core.classes.toMessage
 import org.hiertk.protocol.DeviceStatus
 import org.hiertk.protocol.FeatureBatch
 import org.junit.jupiter.api.Test
@@ -184,7 +183,7 @@ class LearningLoopTest {
             phone.start()
             phone.learn("red" to RED, "green" to GREEN, "mug" to MUG)
             val before = phone.classes.table.slotOf("mug")
-            phone.loop.handClassMap(mapWithMug(slot = 2).toMessage().toByteArray())
+            phone.loop.handClassMap(mapWithMug(slot = 2))
             await("it is confirmed") { phone.loop.snapshot?.classMapVersion == 2L }
             assertEquals(CLASS_SLOTS - 1, before)
             assertEquals(2, phone.classes.table.slotOf("mug"))
@@ -192,15 +191,6 @@ class LearningLoopTest {
             assertFalse(phone.ask(imagesOf(MUG, 1).single()).early.best.isProvisional)
         }
         TestPhone(folder).use { phone -> assertTrue(phone.start().shareOf(MUG, "mug") >= 0.9) }
-    }
-
-    @Test
-    fun `a class map that is none is told as a problem`() {
-        TestPhone(folder).use { phone ->
-            phone.start()
-            phone.loop.handClassMap(byteArrayOf(7, 7, 7))
-            await("it is told") { phone.loop.snapshot?.problems?.size == 1 }
-        }
     }
 
     @Test
