@@ -30,6 +30,7 @@ import org.hiertk.core.messages.ClassContract
 import org.hiertk.core.messages.MAX_MESSAGE_BYTES
 import org.hiertk.core.pairing.Pairing
 import org.hiertk.core.rehearsal.RehearsalMemory
+import org.hiertk.core.rehearsal.exportedImages
 import org.hiertk.core.spool.Spool
 import org.hiertk.core.view.Capture
 import org.hiertk.core.view.CapturedImages
@@ -69,7 +70,7 @@ class Device(
     private val classes = DeviceClasses.open(folder.classes, ExportedClasses(manifest))
     private val opened = ArrayList<AutoCloseable>()
     private val memory = opening {
-        RehearsalMemory.open(folder.rehearsal, manifest.input.values, REHEARSAL_BYTES, classes)
+        RehearsalMemory.open(folder.rehearsal, manifest.input.values, REHEARSAL_BYTES, classes) { exportedImages(bundle) }
     }
     private val spool = opening {
         Spool.open(folder.spool(name), if (pairing == null) NOBODYS_SPOOL_BYTES else SPOOL_BYTES)

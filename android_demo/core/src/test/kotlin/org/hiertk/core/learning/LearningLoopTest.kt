@@ -4,6 +4,7 @@ import org.hiertk.core.ConfigException
 import org.hiertk.core.EngineException
 import org.hiertk.core.classes.ClassMap
 import org.hiertk.core.classes.ClassSlot
+import org.hiertk.core.rehearsal.ExportedImage
 import org.hiertk.protocol.DeviceStatus
 import org.hiertk.protocol.FeatureBatch
 import org.junit.jupiter.api.Test
@@ -87,6 +88,21 @@ class LearningLoopTest {
             phone.learn("mug" to MUG)
             assertEquals(0L, phone.loop.snapshot?.edgeStep)
             assertTrue(phone.shareOf(MUG, "mug") >= 0.9)
+        }
+    }
+
+    @Test
+    fun `a fresh phone rehearses the bundle's images, so that its first new class displaces no class of the bundle`() {
+        val bundled = listOf("red" to RED, "green" to GREEN)
+            .flatMap { (name, kind) -> imagesOf(kind, 20, seed = 9).map { ExportedImage(it, name) } }
+        TestPhone(folder, bundled = bundled).use { phone ->
+            phone.start()
+            phone.learn("mug" to MUG)
+            assertTrue(checkNotNull(phone.loop.snapshot).edgeStep > 0)
+            for ((name, kind) in listOf("red" to RED, "green" to GREEN, "mug" to MUG)) {
+                assertTrue(phone.shareOf(kind, name) >= 0.9, name)
+            }
+            assertEquals(setOf(0, 1, CLASS_SLOTS - 1), phone.loop.snapshot?.measures?.heldOut?.keys)
         }
     }
 
