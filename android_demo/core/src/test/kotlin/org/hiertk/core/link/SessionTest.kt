@@ -34,7 +34,7 @@ class SessionTest : WithBroker() {
         phone.started()
         eventually("it is sent") { cloud.received.size == 2 }
         cloud.acknowledges = true
-        eventually("it is told") { phone.snapshot.problems.any { "acknowledges nothing" in it } }
+        eventually("it is told") { "acknowledges nothing" in phone.snapshot.lastError }
         eventually("all is settled") { phone.spool.totals.held == 0 }
         assertEquals(listOf(1L, 2L, 1L, 2L), cloud.received)
         eventually("it is over") { phone.snapshot.problems.isEmpty() }
