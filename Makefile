@@ -23,7 +23,7 @@ demo: $(VENV)/demo.done  ## Run the main job: export, broker, cloud, two devices
 
 test: $(VENV)/dev.done  ## Run the tests (HIERTK_NO_SKIPS=1: a skipped test fails)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
-		-m "not slow and not arm64 and not boot" $(PYTEST)
+		-m "not slow and not arm64 and not boot and not android" $(PYTEST)
 
 test-slow: $(VENV)/dev.done  ## Run the slow tests: every benchmark, every other network
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m slow $(PYTEST)
@@ -36,6 +36,7 @@ test-boot: $(VENV)/dev.done  ## Boot service and device in a container with syst
 
 test-android: $(VENV)/dev.done  ## Test the phone app's modules on a JVM, engine and cloud included (JDK 17, Maven, gcc)
 	cd android_demo && HIERTK_PYTHON=$(abspath $(BIN)/python) mvn -B -ntp test $(MAVEN)
+	$(BIN)/python -m pytest -m android tests/android $(PYTEST)
 	$(BIN)/python android_demo/gate/gate.py
 
 test-faults: $(VENV)/dev.done  ## Kill broker, service and devices 100 times under load, and count (root; SEED=N)

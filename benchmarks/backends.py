@@ -6,7 +6,7 @@ from hiertk_protocol.bundle import Bundle
 
 from benchmarks.cases import SMALL, Case, export_case
 from benchmarks.figures import Figure, at_most, interleave, ratios
-from benchmarks.stepper import Stepper
+from benchmarks.stepper import python_stepper
 from benchmarks.workplace import Workplace
 
 TITLE = "Every backend's step against PyTorch eager"
@@ -41,11 +41,13 @@ def _at(place: Workplace, case: Case) -> list[Figure]:
     bundles = {backend: _export(place, case, backend) for backend in _BACKENDS}
     with ExitStack() as stack:
         steppers = {
-            backend: stack.enter_context(Stepper(bundle, place.images, "learner", case.batch_size))
+            backend: stack.enter_context(
+                python_stepper(bundle, place.images, "learner", case.batch_size)
+            )
             for backend, bundle in bundles.items()
         }
         steppers["eager"] = stack.enter_context(
-            Stepper(bundles["executorch"], place.images, "eager", case.batch_size)
+            python_stepper(bundles["executorch"], place.images, "eager", case.batch_size)
         )
         turns = interleave([one.turn for one in steppers.values()], _TURNS[place.effort])
     times = dict(zip(steppers, turns, strict=True))

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 from hiertk.data import ImageSet, load
-from hiertk.export.job import IMAGENET_MEAN, IMAGENET_STD
+from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, NetworkSpec, both_sides, open_network
 from hiertk.training import HierarchicalTraining
 from hiertk_protocol.codec import encode, quantize

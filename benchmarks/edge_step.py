@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from benchmarks.figures import Figure, Target, at_most, interleave, ratios
-from benchmarks.stepper import Stepper
+from benchmarks.stepper import python_stepper
 from benchmarks.workplace import Workplace
 
 TITLE = "Edge step against PyTorch eager"
@@ -37,7 +37,7 @@ def measure(place: Workplace) -> list[Figure]:
 def _at(place: Workplace, batch_size: int, target: Target | None, turns: int) -> list[Figure]:
     with ExitStack() as stack:
         steppers = [
-            stack.enter_context(Stepper(place.bundle, place.images, name, batch_size))
+            stack.enter_context(python_stepper(place.bundle, place.images, name, batch_size))
             for name in _ENGINES
         ]
         measurements = [stepper.turn for stepper in steppers]

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,19 +17,17 @@ _STEPS = 5
 
 @dataclass
 class Stepper:
-    """One engine in its process. engine: see `benchmarks.step_process`."""
+    """One engine in its process, which `command` starts.
 
-    bundle: Bundle
-    images: Path
-    engine: str
-    batch_size: int
+    peak_bytes: of its memory, once it has ended; 0 where the process does not tell.
+    """
+
+    command: Sequence[str]
     peak_bytes: int = 0
 
     def __enter__(self) -> "Stepper":  # noqa: PYI034
-        images = f"folder:{self.images}"
-        folder = str(self.bundle.folder)
         self._process = subprocess.Popen(
-            python("benchmarks.step_process", self.engine, folder, images, str(self.batch_size)),
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -53,3 +52,10 @@ class Stepper:
         self._process.stdin.flush()
         took: list[float] = json.loads(self._process.stdout.readline())
         return median(took[1:])
+
+
+def python_stepper(bundle: Bundle, images: Path, engine: str, batch_size: int) -> Stepper:
+    """Return an engine of `benchmarks.step_process`."""
+    folder = str(bundle.folder)
+    command = python("benchmarks.step_process", engine, folder, f"folder:{images}", str(batch_size))
+    return Stepper(command)

@@ -95,7 +95,7 @@ class _Device:
         spool = stack.enter_context(closing(_open_spool(config, bundle, state)))
         classes = DeviceClasses(state.classes, manifest, problems)
         self._inputs = open_inputs(
-            config, manifest, state, classes=classes, problems=problems, stack=stack
+            config, bundle, state, classes=classes, problems=problems, stack=stack
         )
         checkpoints = Checkpoints(state.checkpoints, manifest.bundle_id, classes)
         learner, calibration = checkpoints.open(

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 
+from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.host.problems import Problems
 from hiertk_protocol.manifest import Manifest
 
@@ -12,6 +14,7 @@ from hiertk_edge.classes.labels import DeviceLabels
 from hiertk_edge.config import EdgeConfig
 from hiertk_edge.images import normalize
 from hiertk_edge.rehearsal import RehearsalMemory
+from hiertk_edge.rehearsal.exported import read_exported
 from hiertk_edge.sources import DataSet, ListedImages, Stream, open_data_set, open_stream
 from hiertk_edge.sources.camera import Camera
 from hiertk_edge.sources.pixel_cache import remove_others
@@ -77,7 +80,7 @@ class Inputs:
 
 def open_inputs(
     config: EdgeConfig,
-    manifest: Manifest,
+    bundle: Bundle,
     state: StateFolder,
     *,
     classes: DeviceClasses,
@@ -85,6 +88,7 @@ def open_inputs(
     stack: ExitStack,
 ) -> Inputs:
     """Open all sources, and the memory until `stack` ends. Raises ConfigError or StorageError."""
+    manifest = bundle.manifest
     names, info = manifest.classes.names, manifest.input
     labels = DeviceLabels(classes, accepts_new=config.classes.new == "accept")
 
@@ -101,7 +105,7 @@ def open_inputs(
         stack.callback(cache.close)
     memory = None
     if config.goes_on:
-        memory = stack.enter_context(closing(_open_memory(config, manifest, state, classes)))
+        memory = stack.enter_context(closing(_open_memory(config, bundle, state, classes)))
     return Inputs(
         manifest=manifest,
         data=data,
@@ -115,12 +119,13 @@ def open_inputs(
 
 
 def _open_memory(
-    config: EdgeConfig, manifest: Manifest, state: StateFolder, classes: DeviceClasses
+    config: EdgeConfig, bundle: Bundle, state: StateFolder, classes: DeviceClasses
 ) -> RehearsalMemory:
     return RehearsalMemory(
         state.rehearsal,
-        manifest=manifest,
+        manifest=bundle.manifest,
         classes=classes,
+        exported=partial(read_exported, bundle),
         max_bytes=int(config.rehearsal.max_mib * _MIB),
         max_waiting=config.rehearsal.max_waiting,
         held_out_share=config.rehearsal.held_out_share,

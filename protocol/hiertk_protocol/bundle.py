@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a device without a public key need not load `cryptography`
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 GOLDEN = "golden/steps.safetensors"
+REHEARSAL = "rehearsal/samples.safetensors"  # only in bundles that take images along
 CLOUD_WEIGHTS = "cloud/cloud.safetensors"
 CLOUD_MODULE = "cloud/cloud.json"
 # In the metadata of a device's trained edge partition, which the cloud merges with its own.

@@ -2,18 +2,14 @@
 
 python_learner.py golden BUNDLE OUT [CHECKPOINT]: train on the bundle's golden batches and write
 what came out: OUT/results.safetensors and OUT/checkpoint.
-python_learner.py turns BUNDLE BATCH_SIZE: read from standard input how many steps to do, and
-print what each took in milliseconds, a line a turn.
 """
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from hiertk_edge.engines.ort_learner import OrtLearner
-from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.golden import GoldenSteps
 from hiertk_protocol.bundle import open_bundle
 from safetensors.numpy import save_file
@@ -39,25 +35,7 @@ def golden(folder: str, out: str, checkpoint: str | None = None) -> None:
     save_file(tensors, target / "results.safetensors")
 
 
-def turns(folder: str, batch_size: str) -> None:
-    """Do steps until standard input ends, as `hiertk-edge run` would."""
-    bundle = open_bundle(Path(folder))
-    return_freed_memory(bundle.manifest.engine.backend)
-    steps = GoldenSteps(bundle)
-    chosen = np.arange(int(batch_size)) % steps.labels.size
-    images = steps.images.reshape(-1, *steps.images.shape[2:])[chosen]
-    labels = steps.labels.reshape(-1)[chosen]
-    learner = OrtLearner(bundle)
-    for line in sys.stdin:
-        took = []
-        for _ in range(int(line)):
-            started = time.perf_counter()
-            learner.step(images, labels)
-            took.append(1000 * (time.perf_counter() - started))
-        print(*took, flush=True)
-
-
-COMMANDS: dict[str, Callable[..., None]] = {"golden": golden, "turns": turns}
+COMMANDS: dict[str, Callable[..., None]] = {"golden": golden}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])

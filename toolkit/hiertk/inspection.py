@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hiertk_protocol.bundle import Bundle
+from hiertk_protocol.bundle import REHEARSAL, Bundle
 from hiertk_protocol.manifest import OptimizerInfo, ParityCheck, Sgd
 from rich.console import Console
 from rich.table import Table
@@ -36,6 +36,7 @@ def print_manifest(bundle: Bundle) -> None:
         ),
         ("optimizer", _optimizer(manifest.optimizer)),
         ("normalization", f"{model.normalization} statistics"),
+        ("rehearsal", _rehearsal(bundle)),
         ("size", f"{sum(info.size for info in manifest.files.values()):,} bytes"),
         ("parity", f"{len(manifest.parity)} checks against PyTorch passed"),
     ):
@@ -77,6 +78,11 @@ def _optimizer(info: OptimizerInfo) -> str:
     if isinstance(info, Sgd):
         text += f", momentum {info.momentum:g}{', nesterov' if info.nesterov else ''}"
     return text
+
+
+def _rehearsal(bundle: Bundle) -> str:
+    info = bundle.manifest.files.get(REHEARSAL)
+    return "no images taken along" if info is None else f"{info.size:,} bytes of labelled images"
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ cells, and a new sample changes as few pages as can be: one, where it fits into 
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from hiertk_protocol.storage import transaction
 
 from hiertk_edge.classes.table import ClassInSlot
 from hiertk_edge.damaged_file import reporting
+from hiertk_edge.rehearsal import rows
 from hiertk_edge.rehearsal.cells import WIPED, Head
+from hiertk_edge.rehearsal.exported import FirstSample
 from hiertk_edge.rehearsal.labels import MOST_LABELS, NOWHERE, LabelRow
 from hiertk_edge.rehearsal.reservoir import ClassState
 from hiertk_edge.rehearsal.room import HEAD_BYTES, MOST_SAMPLES, PAGE_BYTES, WAL_PAGES
@@ -64,14 +66,17 @@ class MemoryFile:
         names = (self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm"))
         return sum(name.stat().st_size for name in names if name.exists())
 
-    def create(self, owner: Owner, seed: int) -> None:
-        """Make the tables of a new file."""
+    def create(self, owner: Owner, seed: int, samples: Iterable[FirstSample] = ()) -> None:
+        """Make the tables of a new file, and put its first samples in: all or nothing."""
         with self._reporting(), transaction(self._database):
             for statement in SCHEMA.split(";\n"):
                 self._database.execute(statement)
-            self._database.execute("INSERT INTO progress VALUES (?, 0, 0)", (seed,))
             self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            self._write_owner(owner)
+            rows.write_owner(self._database, owner)
+            through = rows.begin_with(self._database, samples)
+            self._database.execute("INSERT INTO progress VALUES (?, 0, ?)", (seed, through))
+        with self._reporting():
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def check(self) -> None:
         """Refuse what is no whole memory. Raises DamagedError."""
@@ -107,13 +112,13 @@ class MemoryFile:
                 raise ValueError("its owner is damaged")
             return FirstOwner(Owner(bundle_id, input_size), count, names)
 
-    def upgrade(self, owner: Owner, rows: Mapping[int, LabelRow]) -> None:
-        """Bring schema 1 up to date. rows: what its slots stand for."""
+    def upgrade(self, owner: Owner, labels: Mapping[int, LabelRow]) -> None:
+        """Bring schema 1 up to date. labels: what its slots stand for."""
         with self._reporting(), transaction(self._database):
             for statement in FROM_1.split(";\n"):
                 self._database.execute(statement)
-            self._write_owner(owner)
-            self._write_labels(rows)
+            rows.write_owner(self._database, owner)
+            rows.write_labels(self._database, labels)
             self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def owner(self) -> Owner:
@@ -125,30 +130,31 @@ class MemoryFile:
                 raise ValueError("its owner is damaged")
             return Owner(bundle_id, input_size)
 
-    def hand_over(self, owner: Owner, rows: Mapping[int, LabelRow]) -> None:
+    def hand_over(self, owner: Owner, labels: Mapping[int, LabelRow]) -> None:
         """Write whose samples these are from now on, and what their labels stand for."""
         with self._reporting(), transaction(self._database):
             self._database.execute("DELETE FROM owner")
-            self._write_owner(owner)
-            self._write_labels(rows)
+            rows.write_owner(self._database, owner)
+            rows.write_labels(self._database, labels)
 
     def labels(self) -> dict[int, LabelRow]:
         """Read what the samples' labels stand for."""
         with self._reporting():
             query = "SELECT label, slot, name, since FROM labels LIMIT ?"
-            rows = self._database.execute(query, (MOST_LABELS,)).fetchall()
-            if not all(_is_label(*row) for row in rows):
+            found = self._database.execute(query, (MOST_LABELS,)).fetchall()
+            if not all(_is_label(*row) for row in found):
                 raise ValueError("its labels are damaged")
             return {
-                label: LabelRow(slot, ClassInSlot(name, since)) for label, slot, name, since in rows
+                label: LabelRow(slot, ClassInSlot(name, since))
+                for label, slot, name, since in found
             }
 
-    def relabel(self, rows: Mapping[int, LabelRow], classes: Mapping[int, ClassState]) -> None:
+    def relabel(self, labels: Mapping[int, LabelRow], classes: Mapping[int, ClassState]) -> None:
         """Write what the labels stand for now, and the counts by the slots of now."""
         with self._reporting(), transaction(self._database):
-            self._write_labels(rows)
+            rows.write_labels(self._database, labels)
             self._database.execute("DELETE FROM classes")
-            self._write_classes(classes)
+            rows.write_classes(self._database, classes)
 
     def drop_labels(self, labels: Sequence[int]) -> None:
         """Forget labels whose samples are wiped, and empty the log of what was written before."""
@@ -171,10 +177,10 @@ class MemoryFile:
     def classes(self) -> dict[int, ClassState]:
         """Read what the reservoir must remember of each class."""
         with self._reporting():
-            rows = self._database.execute("SELECT slot, seen, is_full FROM classes").fetchall()
-            if not all(are_counts(*row) for row in rows):
+            found = self._database.execute("SELECT slot, seen, is_full FROM classes").fetchall()
+            if not all(are_counts(*row) for row in found):
                 raise ValueError("its counts of classes are damaged")
-            return {slot: ClassState(seen, bool(is_full)) for slot, seen, is_full in rows}
+            return {slot: ClassState(seen, bool(is_full)) for slot, seen, is_full in found}
 
     def cell_count(self) -> int:
         """Return one more than the last cell that was ever used."""
@@ -216,9 +222,9 @@ class MemoryFile:
         row: what its label stands for, if it is a new one.
         """
         with self._reporting(), transaction(self._database):
-            self._write(cell, head, pixels)
+            rows.write_cell(self._database, cell, head, pixels)
             if row is not None:
-                self._add_labels({head.label: row})
+                rows.add_labels(self._database, {head.label: row})
 
     def settle(
         self,
@@ -234,7 +240,7 @@ class MemoryFile:
                 ("INSERT OR IGNORE INTO kept VALUES (?)", joined),
             ):
                 self._database.executemany(statement, [(cell,) for cell in cells])
-            self._write_classes(classes)
+            rows.write_classes(self._database, classes)
             self._database.execute(
                 "UPDATE progress SET batches = ?, through = ?",
                 (progress.batches, progress.through),
@@ -245,7 +251,7 @@ class MemoryFile:
         empty = bytes(self._sample_bytes)
         with self._reporting(), transaction(self._database):
             for cell in cells:
-                self._write(cell, WIPED, empty)
+                rows.write_cell(self._database, cell, WIPED, empty)
                 self._database.execute("DELETE FROM kept WHERE cell = ?", (cell,))
 
     def forget(self, slot: int) -> None:
@@ -286,33 +292,6 @@ class MemoryFile:
             f"journal_size_limit = {WAL_PAGES * PAGE_BYTES}",
         ):
             self._database.execute(f"PRAGMA {setting}").fetchall()
-
-    def _write(self, cell: int, head: Head, pixels: bytes) -> None:
-        self._database.execute(
-            "INSERT INTO cells VALUES (?, ?, ?) ON CONFLICT (cell) "
-            "DO UPDATE SET head = excluded.head, pixels = excluded.pixels",
-            (cell, head.to_bytes(), pixels),
-        )
-
-    def _write_owner(self, owner: Owner) -> None:
-        values = (owner.bundle_id, owner.input_size)
-        self._database.execute("INSERT INTO owner VALUES (?, ?)", values)
-
-    def _write_labels(self, rows: Mapping[int, LabelRow]) -> None:
-        self._database.execute("DELETE FROM labels")
-        self._add_labels(rows)
-
-    def _add_labels(self, rows: Mapping[int, LabelRow]) -> None:
-        self._database.executemany(
-            "INSERT INTO labels VALUES (?, ?, ?, ?)",
-            [(label, row.slot, row.known.name, row.known.since) for label, row in rows.items()],
-        )
-
-    def _write_classes(self, classes: Mapping[int, ClassState]) -> None:
-        self._database.executemany(
-            "INSERT OR REPLACE INTO classes VALUES (?, ?, ?)",
-            [(slot, state.seen, state.is_full) for slot, state in classes.items()],
-        )
 
     def _reporting(self) -> AbstractContextManager[None]:
         return reporting(self._path)

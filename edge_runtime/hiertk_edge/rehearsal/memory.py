@@ -21,6 +21,7 @@ from hiertk_edge.images import Pixels
 from hiertk_edge.rehearsal.batches import Wanted, choose, choose_kept, is_full, read
 from hiertk_edge.rehearsal.cells import UNKNOWN, Head, Place
 from hiertk_edge.rehearsal.contents import Contents, load
+from hiertk_edge.rehearsal.exported import Exported, first_samples
 from hiertk_edge.rehearsal.file import MemoryFile
 from hiertk_edge.rehearsal.held_out import digest_of, is_held_out, rank_of, surplus
 from hiertk_edge.rehearsal.labels import LabelRow
@@ -47,6 +48,7 @@ class RehearsalMemory:
         *,
         manifest: Manifest,
         classes: KnowsClasses | None = None,
+        exported: Exported = tuple,
         max_bytes: int = DEFAULT_MAX_BYTES,
         max_waiting: int = DEFAULT_MAX_WAITING,
         held_out_share: float = 0.1,
@@ -54,7 +56,8 @@ class RehearsalMemory:
     ) -> None:
         """Open or create the memory.
 
-        classes: the device's; None: the bundle's, for ever. max_bytes: of the file, for what is
+        classes: the device's; None: the bundle's, for ever. exported: gives the images that a new
+        memory begins with. max_bytes: of the file, for what is
         kept: reservoir and held-out share; 0 keeps nothing. max_waiting: samples that may wait for
         training, in addition. seed: of a new memory. Raises ConfigError if it holds what does not
         fit the bundle, StorageError. One that is damaged is set aside, with a warning, and a new
@@ -65,6 +68,7 @@ class RehearsalMemory:
         self._manifest = manifest
         self._classes = classes or ExportedClasses(manifest.classes)
         self._table = self._classes.table
+        self._exported = exported
         self._seed = seed
         self._share = held_out_share
         self._shape = (manifest.input.size, manifest.input.size, 3)
@@ -305,7 +309,10 @@ class RehearsalMemory:
         return {slot: new for slot, new in reservoir.states.items() if new != old.get(slot)}
 
     def _open(self) -> tuple[MemoryFile, Contents]:
-        file = open_file(self._path, self._manifest, self._seed, self._classes)
+        share = self._share if self._room.held_out else 0
+        exported = self._exported() if self._room.reservoir else ()
+        first = first_samples(exported, self._classes.table, share)
+        file = open_file(self._path, self._manifest, self._seed, self._classes, first)
         try:
             self._table = self._classes.table
             return file, load(file, self._room, self._table)
@@ -329,7 +336,7 @@ class RehearsalMemory:
         given_up = self._held
         self._file, self._held = self._open()
         # Numbers go on, so that a batch of the old memory takes nothing out of the new one.
-        self._held.next_number = given_up.next_number
+        self._held.next_number = max(given_up.next_number, self._held.next_number)
         self._held.damaged = given_up.damaged
 
 

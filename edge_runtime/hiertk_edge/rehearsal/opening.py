@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from hiertk_protocol.class_map import FIRST_VERSION
@@ -10,6 +11,7 @@ from hiertk_protocol.manifest import Manifest
 
 from hiertk_edge.classes.record import KnowsClasses
 from hiertk_edge.classes.table import PROVISIONAL, ClassInSlot
+from hiertk_edge.rehearsal.exported import FirstSample
 from hiertk_edge.rehearsal.file import MemoryFile
 from hiertk_edge.rehearsal.labels import LabelRow
 from hiertk_edge.rehearsal.schema import Owner
@@ -17,8 +19,14 @@ from hiertk_edge.rehearsal.schema import Owner
 _log = logging.getLogger(__name__)
 
 
-def open_file(path: Path, manifest: Manifest, seed: int, classes: KnowsClasses) -> MemoryFile:
-    """Open or create the file.
+def open_file(
+    path: Path,
+    manifest: Manifest,
+    seed: int,
+    classes: KnowsClasses,
+    first: Iterable[FirstSample] = (),
+) -> MemoryFile:
+    """Open the file, or create it with its first samples.
 
     A bundle of the same input size that has all classes takes another's samples over, class by
     class: they are stored as they are before normalization. Raises ConfigError if they do not fit
@@ -28,7 +36,7 @@ def open_file(path: Path, manifest: Manifest, seed: int, classes: KnowsClasses) 
     mine = Owner(manifest.bundle_id, manifest.input.size)
     try:
         if file.is_new:
-            file.create(mine, seed)
+            file.create(mine, seed, first)
             return file
         file.check()
         if file.is_of_schema_1:

@@ -1,14 +1,14 @@
 """`hiertk export`."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from sys import stderr
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from hiertk_protocol.errors import ConfigError
 
+from hiertk.commands.auto_split import AutoSplit, planned
 from hiertk.commands.options import (
     BatchSize,
     Bottleneck,
@@ -22,8 +22,10 @@ from hiertk.commands.options import (
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from hiertk_protocol.bundle import Bundle
 
     from hiertk.export import ExportSettings
+    from hiertk.export.rehearsal import RehearsalImages
 
 
 def export(
@@ -85,6 +87,16 @@ def export(
         Path | None,
         typer.Option(help="Start from these weights (safetensors, the network's own names)."),
     ] = None,
+    rehearsal: Annotated[
+        str | None,
+        typer.Option(
+            help="Take labelled images along, which a device rehearses from its first day: a data "
+            "set's name, or folder:PATH. Whoever has the bundle can see them."
+        ),
+    ] = None,
+    rehearsal_images: Annotated[
+        int, typer.Option(help="With --rehearsal: images of each class, at most.")
+    ] = 20,
     uplink: Annotated[
         str | None, typer.Option(help="With --split auto: the link's rate, such as 1.1mbit.")
     ] = None,
@@ -125,6 +137,7 @@ def export(
     key = None if sign is None else _signing_key(sign)  # before anything that takes long
     from hiertk.export import ExportSettings, parse_classes, parse_splits
     from hiertk.export.optimizer import OptimizerFlags
+    from hiertk.export.rehearsal import RehearsalSettings
 
     settings = ExportSettings(
         model=model,
@@ -147,6 +160,7 @@ def export(
         normalization=normalization,
         bottleneck=bottleneck,
         weights=weights,
+        rehearsal=None if rehearsal is None else RehearsalSettings(rehearsal, rehearsal_images),
         out=out,
         zip=zip_,
         force=force,
@@ -154,8 +168,8 @@ def export(
     )
     _check_installation(settings, install_into)
     if split == "auto":
-        auto = _AutoSplit(uplink, rtt, bits, edge_profile, cloud_profile)
-        settings = _planned(settings, auto)
+        auto = AutoSplit(uplink, rtt, bits, edge_profile, cloud_profile)
+        settings = planned(settings, auto)
     elif uplink is not None:
         raise ConfigError("--uplink is for --split auto; this export names its separation point")
     else:
@@ -163,6 +177,8 @@ def export(
         if splits is None or len(splits) > 1:
             if install_into is not None:
                 raise ConfigError("--install-into: the app takes a bundle of one separation point")
+            if rehearsal is not None:
+                raise ConfigError("--rehearsal: a profiling bundle is measured, and rehearses none")
             _export_cuts(settings, splits, key, as_json=json_)
             return
         settings = replace(settings, split=splits[0])
@@ -184,42 +200,6 @@ def _signing_key(path: Path) -> "Ed25519PrivateKey":
     from hiertk_protocol.signature import read_private_key
 
     return read_private_key(path)
-
-
-@dataclass(frozen=True)
-class _AutoSplit:
-    """What --split auto goes by."""
-
-    uplink: str | None
-    rtt: str
-    bits: int | None
-    edge_profile: Path | None
-    cloud_profile: Path | None
-
-
-def _planned(settings: "ExportSettings", auto: _AutoSplit) -> "ExportSettings":
-    """Take the planner's separation point and bits."""
-    from hiertk.planner.link_flags import read_link
-    from hiertk.planner.plan import choose_split
-    from hiertk.planner.settings import PlanSettings
-
-    plan = PlanSettings(
-        model=settings.model,
-        link=read_link(auto.uplink or "", rtt=auto.rtt),
-        input_size=settings.input_size,
-        stem=settings.stem,
-        normalization=settings.normalization,
-        bottleneck=settings.bottleneck,
-        slots=settings.class_info().capacity,
-        backend=settings.chosen_backend,
-        batch_size=settings.batch_size,
-        bits=auto.bits,
-        edge_profile=auto.edge_profile,
-        cloud_profile=auto.cloud_profile,
-    )
-    split, bits = choose_split(plan)
-    print(f"The plan for {auto.uplink} takes separation point {split} at {bits} bits.", file=stderr)
-    return replace(settings, split=split, bits=bits)
 
 
 def _export_one(
@@ -246,6 +226,8 @@ def _export_one(
         archive = str(done.archive) if done.archive else None
         content = inspection.as_json(done.bundle)
         content |= {"zip": archive, "notes": list(done.notes)}
+        if done.rehearsal is not None:
+            content["rehearsal"] = _taken_along(done.bundle, done.rehearsal)
         if installed is not None:
             content["installed"] = asdict(installed) | {"folder": str(installed.folder)}
         print(json.dumps(content))
@@ -253,12 +235,28 @@ def _export_one(
     inspection.print_manifest(done.bundle)
     for note in done.notes:
         print(f"Warning: {note}")
+    if done.rehearsal is not None:
+        taken = _taken_along(done.bundle, done.rehearsal)
+        print(
+            f"Took {taken['images']} labelled images of {taken['classes']} classes along, "
+            f"{taken['bytes'] / 1e6:.1f} MB: whoever has the bundle can see them"
+        )
     print(f"Wrote {done.bundle.folder}{f' and {done.archive}' if done.archive else ''}")
     if installed is not None:
         print(
             f"Put the phone's side, {installed.files} files of {installed.size / 1e6:.1f} MB, into "
             f"{installed.folder}: build the app again"
         )
+
+
+def _taken_along(bundle: "Bundle", rehearsal: "RehearsalImages") -> dict[str, int]:
+    from hiertk_protocol.bundle import REHEARSAL
+
+    return {
+        "images": len(rehearsal.slots),
+        "classes": rehearsal.class_count,
+        "bytes": bundle.manifest.files[REHEARSAL].size,
+    }
 
 
 def _export_cuts(

@@ -4,13 +4,14 @@ It starts from the old bundle's weights. What devices and cloud learned since th
 folders, and they bring it along themselves when they start with the grown bundle.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.weights import ReadableLearner
-from hiertk_protocol.bundle import CLOUD_WEIGHTS, SIGNATURE, Bundle
+from hiertk_protocol.bundle import CLOUD_WEIGHTS, REHEARSAL, SIGNATURE, Bundle
 from hiertk_protocol.errors import BundleError, ConfigError, ModelError
 from hiertk_protocol.files import atomic_folder
 from hiertk_protocol.manifest import MAX_ANCESTORS, MAX_CLASSES, Ancestor, ClassInfo, Manifest
@@ -90,12 +91,19 @@ def grow_bundle(
     target = settings.folder(bundle)
     with atomic_folder(target, replace=settings.force) as folder:
         write_cloud(sides.cloud, spec, folder)
+        _take_rehearsal_along(bundle, folder)
         manifest = write_edge(sides.edge, draft, folder, progress)
     return Exported(
         bundle=Bundle(target, manifest),
         archive=write_zip(target) if settings.zip else None,
         notes=_notes(bundle),
     )
+
+
+def _take_rehearsal_along(bundle: Bundle, folder: Path) -> None:
+    if REHEARSAL in bundle.manifest.files:  # its slots are those of the grown bundle, too
+        (folder / REHEARSAL).parent.mkdir()
+        shutil.copyfile(bundle.path(REHEARSAL), folder / REHEARSAL)
 
 
 def _cut_spec(manifest: Manifest, capacity: int) -> CutSpec:

@@ -17,7 +17,6 @@ from hiertk_protocol.files import atomic_file, atomic_folder
 from hiertk_protocol.manifest import (
     EngineInfo,
     FeatureInfo,
-    InputInfo,
     Manifest,
     ModelInfo,
 )
@@ -27,6 +26,7 @@ from torch import nn
 from hiertk.export.backends import RULES, write_artifacts
 from hiertk.export.golden import write_golden
 from hiertk.export.parity import check_parity
+from hiertk.export.rehearsal import RehearsalImages, choose_images
 from hiertk.export.settings import ExportSettings
 from hiertk.export.uplink import advise
 from hiertk.models import (
@@ -41,20 +41,20 @@ from hiertk.models import (
     parameter_count,
 )
 
-# What torchvision's published weights expect.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export: the bundle, where its zip is, and what the user should know."""
+    """A finished export: the bundle, where its zip is, and what the user should know.
+
+    rehearsal: the images that it takes along.
+    """
 
     bundle: Bundle
     archive: Path | None
     notes: tuple[str, ...]
+    rehearsal: RehearsalImages | None = None
 
 
 def export_bundle(settings: ExportSettings, progress: Progress = lambda _: None) -> Exported:
@@ -63,18 +63,40 @@ def export_bundle(settings: ExportSettings, progress: Progress = lambda _: None)
     Raises ConfigError, ModelError, ExportError or ParityError.
     """
     settings.check()
+    rehearsal = _choose_rehearsal(settings, progress)
     network, notes = open_for_export(settings, progress)
     sides = both_sides(network, settings.spec)
     draft = draft_manifest(settings, network, sides)
-    notes += advise(network, draft)
+    notes += advise(network, draft) + _lacking(settings, rehearsal)
     with atomic_folder(settings.folder, replace=settings.force) as folder:
         write_cloud(sides.cloud, settings.spec, folder)
+        if rehearsal is not None:
+            rehearsal.write(folder)
         manifest = write_edge(sides.edge, draft, folder, progress)
     return Exported(
         bundle=Bundle(settings.folder, manifest),
         archive=write_zip(settings.folder) if settings.zip else None,
         notes=tuple(notes),
+        rehearsal=rehearsal,
     )
+
+
+def _choose_rehearsal(settings: ExportSettings, progress: Progress) -> RehearsalImages | None:
+    if settings.rehearsal is None:
+        return None
+    progress("choosing images to take along")
+    return choose_images(settings.rehearsal, settings.classes, settings.input_info, settings.seed)
+
+
+def _lacking(settings: ExportSettings, rehearsal: RehearsalImages | None) -> list[str]:
+    if settings.rehearsal is None or rehearsal is None:
+        return []
+    lacking = rehearsal.lacking(settings.classes, settings.rehearsal.per_class)
+    if not lacking:
+        return []
+    names = f"{', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}"
+    wanted = settings.rehearsal
+    return [f"{wanted.data} has fewer than {wanted.per_class} training images of {names}"]
 
 
 def open_for_export(settings: ExportSettings, progress: Progress) -> tuple[Cuttable, list[str]]:
@@ -126,7 +148,7 @@ def draft_manifest(settings: ExportSettings, network: Cuttable, sides: Sides) ->
             normalization=settings.spec.network.normalization,
             bottleneck=settings.bottleneck,
         ),
-        input=InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+        input=settings.input_info,
         features=FeatureInfo(shape=sides.feature_shape, bits=settings.bits),
         classes=settings.class_info(),
         optimizer=settings.optimizer_info(),

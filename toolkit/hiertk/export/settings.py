@@ -10,6 +10,7 @@ from hiertk_protocol.manifest import (
     MAX_CLASSES,
     Backend,
     ClassInfo,
+    InputInfo,
     Normalization,
     OptimizerInfo,
     Stem,
@@ -19,9 +20,13 @@ from pydantic import ValidationError
 
 from hiertk.export.backends import BACKENDS
 from hiertk.export.optimizer import OptimizerFlags, choose_optimizer
+from hiertk.export.rehearsal import RehearsalSettings
 from hiertk.models import CutSpec, NetworkSpec
 from hiertk.option_checks import check_batch_size, check_choice, check_input_size
 
+# What torchvision's published weights expect.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 _SPARE_SLOTS_MULTIPLE = 16
 
 
@@ -47,6 +52,7 @@ class ExportSettings:
     normalization: str = "batch"
     bottleneck: int | None = None
     weights: Path | None = None
+    rehearsal: RehearsalSettings | None = None
     out: Path | None = None
     zip: bool = False
     force: bool = False
@@ -74,6 +80,11 @@ class ExportSettings:
         """The backend, or the target's default where none is named."""
         backends = BACKENDS[cast("Target", self.target)]
         return backends[0] if self.backend is None else cast("Backend", self.backend)
+
+    @property
+    def input_info(self) -> InputInfo:
+        """How an image becomes an input."""
+        return InputInfo(size=self.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def optimizer_info(self) -> OptimizerInfo:
         """Return the optimizer that the flags and the backend make. Raises ConfigError."""
@@ -105,6 +116,8 @@ class ExportSettings:
             )
         self.class_info()
         self.optimizer_info()
+        if self.rehearsal is not None:
+            self.rehearsal.check(len(self.classes), self.input_info.raw_bytes)
 
     def _check_backend(self) -> None:
         if self.backend is None:

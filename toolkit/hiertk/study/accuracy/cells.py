@@ -12,7 +12,7 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
 from hiertk.data import load
-from hiertk.export.job import IMAGENET_MEAN, IMAGENET_STD
+from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, open_network
 from hiertk.study.accuracy.records import Cell, CellKey, Rates, Tuned
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule

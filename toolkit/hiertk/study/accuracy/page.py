@@ -57,7 +57,8 @@ def _study(study: AccuracyStudy, picture: str) -> list[str]:
 {settings.images:,} training images{rendered}, {settings.passes} passes, batches of
 {settings.batch_size}; {settings.test_images:,} test images; {settings.classes} classes; {seeds}
 {"seeds" if seeds > 1 else "seed"}. Rates: full cloud {rates.full.rate:g},
-edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}. Run on {study.date}: {machine.hardware.processor},
+edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}.
+Run on {study.date}: {machine.hardware.processor},
 {machine.hardware.cores} cores ({study.device});
 {study.seconds / 60:.0f} minutes of one process.""",
         f"![Accuracy, and the device's burden, by separation point]({picture})",

@@ -7,11 +7,13 @@ are matplotlib's: Grace Hopper (United States Navy, public domain) and the prese
 import hashlib
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
+from hiertk.export.rehearsal import RehearsalImages
 from hiertk_edge.images import normalize, resize
-from hiertk_protocol.bundle import zip_bundle
+from hiertk_protocol.bundle import REHEARSAL, zip_bundle
 from hiertk_protocol.manifest import Ancestor, InputInfo, Sgd
 from matplotlib.cbook import get_sample_data
 from PIL import Image
@@ -41,6 +43,7 @@ def main() -> None:
     _write_camera_frame(portrait)
     _write_input(portrait)
     _write_bundles()
+    _write_bundle_with_images()
 
 
 def _picture(name: str, image: Image.Image, *, size: int, rotations: tuple[int, ...]) -> object:
@@ -117,12 +120,20 @@ def _write_bundles() -> None:
             }
         )
     _write_json(BUNDLES / "names.json", names)
-    folder = BUNDLES / "folder"
-    write_bundle(folder)
-    zip_bundle(folder, BUNDLES / "first.zip")
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
+    with TemporaryDirectory() as temporary:
+        write_bundle(Path(temporary))
+        zip_bundle(Path(temporary), BUNDLES / "first.zip")
+
+
+def _write_bundle_with_images() -> None:
+    """Write a zip of a bundle that takes three images along: the portrait, turned."""
+    turned = [(IMAGES / f"portrait_32_{degrees}.rgb").read_bytes() for degrees in (0, 90, 180)]
+    pixels = np.stack([np.frombuffer(one, np.uint8).reshape(32, 32, 3) for one in turned])
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        RehearsalImages(pixels, (1, 0, 1)).write(folder)
+        write_bundle(folder, {REHEARSAL: (folder / REHEARSAL).read_bytes()})
+        zip_bundle(folder, BUNDLES / "with_images.zip")
 
 
 def _write_json(path: Path, content: object) -> None:

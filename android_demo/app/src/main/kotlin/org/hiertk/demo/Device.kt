@@ -6,7 +6,6 @@ import org.hiertk.core.HierTkException
 import org.hiertk.core.bundle.Bundle
 import org.hiertk.core.classes.DeviceClasses
 import org.hiertk.core.classes.ExportedClasses
-import org.hiertk.core.classes.toMessage
 import org.hiertk.core.golden.GoldenSteps
 import org.hiertk.core.image.FrameScaler
 import org.hiertk.core.image.YuvFrame
@@ -31,6 +30,7 @@ import org.hiertk.core.messages.ClassContract
 import org.hiertk.core.messages.MAX_MESSAGE_BYTES
 import org.hiertk.core.pairing.Pairing
 import org.hiertk.core.rehearsal.RehearsalMemory
+import org.hiertk.core.rehearsal.exportedImages
 import org.hiertk.core.spool.Spool
 import org.hiertk.core.view.Capture
 import org.hiertk.core.view.CapturedImages
@@ -70,7 +70,7 @@ class Device(
     private val classes = DeviceClasses.open(folder.classes, ExportedClasses(manifest))
     private val opened = ArrayList<AutoCloseable>()
     private val memory = opening {
-        RehearsalMemory.open(folder.rehearsal, manifest.input.values, REHEARSAL_BYTES, classes)
+        RehearsalMemory.open(folder.rehearsal, manifest.input.values, REHEARSAL_BYTES, classes) { exportedImages(bundle) }
     }
     private val spool = opening {
         Spool.open(folder.spool(name), if (pairing == null) NOBODYS_SPOOL_BYTES else SPOOL_BYTES)
@@ -217,7 +217,7 @@ class Device(
         SessionSettings(manifest.deployment, pairing.device, folder.budget),
         transportTo(pairing),
         spool,
-        ClassLink(ClassContract(manifest), { classes.provisional }, { loop.handClassMap(it.toMessage().toByteArray()) }, classes::ignore),
+        ClassLink(ClassContract(manifest), { classes.provisional }, { loop.handClassMap(it) }, classes::ignore),
         limits,
         network,
         changed,

@@ -13,6 +13,7 @@ import org.hiertk.core.reasonOf
 internal const val MANIFEST = "manifest.json"
 internal const val COPY_AGAIN = "copy or export the bundle again"
 private const val CHUNK = 1 shl 16
+private val DEVICE_FOLDERS = listOf("edge/", "golden/", "rehearsal/")
 
 /** A checked bundle on disk. */
 class Bundle internal constructor(val folder: Path, val manifest: Manifest) {
@@ -45,7 +46,7 @@ fun openBundle(folder: Path): Bundle {
 }
 
 /** Return whether a file of a bundle is one that a device needs. */
-internal fun isForDevices(name: String): Boolean = name.startsWith("edge/") || name.startsWith("golden/")
+internal fun isForDevices(name: String): Boolean = DEVICE_FOLDERS.any(name::startsWith)
 
 private fun checkFile(file: Path, info: FileInfo) {
     try {

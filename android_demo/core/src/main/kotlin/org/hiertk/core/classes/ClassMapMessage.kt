@@ -1,30 +1,14 @@
-/** The class map as the message down/classes: built, parsed and checked. */
+/** The class map as the message down/classes: parsed and checked. */
 package org.hiertk.core.classes
 
 import org.hiertk.core.ProtocolException
 import org.hiertk.core.bundle.MAX_CLASSES
 import org.hiertk.core.messages.parseBounded
-import org.hiertk.protocol.ClassAlias as AliasMessage
 import org.hiertk.protocol.ClassMap as MapMessage
 import org.hiertk.protocol.ClassSlot as SlotMessage
 
 const val MAX_MAP_BYTES = 100 shl 10 // with its envelope below the strictest brokers' limit
 private const val UINT32 = 0xffffffffL
-
-/** Return the message for down/classes. */
-fun ClassMap.toMessage(): MapMessage {
-    val message = MapMessage.newBuilder().setVersion(version.toInt())
-    for (one in slots) {
-        val slot = SlotMessage.newBuilder().setSlot(one.slot).setName(one.name).setSince(one.since.toInt())
-        for (alias in one.aliases) {
-            slot.addAliases(
-                AliasMessage.newBuilder().setName(alias.name).setSlot(alias.slot).setSince(alias.since.toInt()),
-            )
-        }
-        message.addSlots(slot)
-    }
-    return message.build()
-}
 
 /**
  * Parse and check a class map with slots below `capacity`. Throws ProtocolException.

@@ -64,6 +64,12 @@ class Safetensors(private val file: Path) {
         return LongArray(count).also { found.get(it) }
     }
 
+    /** Return some values of a uint8 tensor; all of them by default. */
+    fun bytes(name: String, start: Int = 0, count: Int = values(name)): ByteArray {
+        val found = values(name, "U8", start, count, Byte.SIZE_BYTES)
+        return ByteArray(count).also { found.get(it) }
+    }
+
     private fun values(name: String): Int = shape(name).fold(1) { product, size -> product * size }
 
     private fun values(name: String, kind: String, start: Int, count: Int, size: Int): ByteBuffer {

@@ -5,7 +5,6 @@ import org.hiertk.core.HierTkException
 import org.hiertk.core.classes.ClassInSlot
 import org.hiertk.core.classes.ClassMap
 import org.hiertk.core.classes.ClassTable
-import org.hiertk.core.classes.knownFromText
 import org.hiertk.core.classes.moveRows
 import org.hiertk.core.rehearsal.Sample
 
@@ -18,10 +17,14 @@ internal class Learning(private val parts: LearningParts, private val settings: 
     private val waiting = WaitingRoom(settings.waitingBytes)
     private val lessons = Lessons(memory, waiting, settings.mix, exported)
     private val progress = Progress()
+    private val found = parts.checkpoints.newest()
+    private val notes = found?.let { CheckpointNotes.parse(it.notes) }
     private val learner: EdgeLearner = open()
     private val newSlots = NewSlots(learner, exported, manifest.classes.capacity, manifest.features.shape[0])
     private val trainer = Trainer(learner, newSlots, manifest.input, classes, parts.outbox, progress)
-    private val heldOut = HeldOut(learner, memory, manifest.input, progress, settings.slice)
+    private val heldOut = HeldOut(
+        learner, memory, manifest.input, progress, settings.slice, notes?.temperature ?: NO_TEMPERATURE,
+    )
     private val checkpointing = Checkpointing(learner, parts.checkpoints, classes, settings.checkpointSteps)
     private val preview = InputBuffer(manifest.input)
     private var memoryIsBehind = false
@@ -88,7 +91,9 @@ internal class Learning(private val parts: LearningParts, private val settings: 
         catchUp()
         if (heldOut.isUnderWay && !(hasJustMeasured && hasLessons)) {
             hasJustMeasured = true
+            val before = heldOut.temperature
             heldOut.measureSlice()
+            if (heldOut.temperature != before) checkpointing.note()
             return true
         }
         hasJustMeasured = false
@@ -97,7 +102,7 @@ internal class Learning(private val parts: LearningParts, private val settings: 
 
     /** Write a checkpoint if there is news. Throws StorageException, EngineException. */
     fun save() {
-        if (checkpointing.hasNews) checkpointing.save(trainer.newest)
+        if (checkpointing.hasNews) checkpointing.save(trainer.newest, heldOut.temperature)
     }
 
     /** Return the early exit's answer for a frame; null while no class is open. Throws EngineException. */
@@ -105,7 +110,7 @@ internal class Learning(private val parts: LearningParts, private val settings: 
         val answer = learner.predict(preview.of(listOf(frame.pixels)))
         val table = classes.table
         val known = table.bySlot.map { (slot, one) -> KnownClass(slot, one.name, one.isProvisional) }
-        val scores = earlyScores(answer.logits, known, learner.openSlots) ?: return null
+        val scores = earlyScores(answer.logits, known, learner.openSlots, heldOut.temperature) ?: return null
         return EarlyAnswer(frame.number, scores, answer.features, known, learner.edgeStep)
     }
 
@@ -121,11 +126,9 @@ internal class Learning(private val parts: LearningParts, private val settings: 
     override fun close() = learner.close()
 
     private fun open(): EdgeLearner {
-        val found = parts.checkpoints.newest()
-        val known = found?.let { knownFromText(it.notes) }
         val learner = parts.openEngine(found?.learnerFile)
         try {
-            bringUpToDate(learner, known ?: learner.openSlots.associateWith { ClassInSlot("", 1) })
+            bringUpToDate(learner, notes?.known ?: learner.openSlots.associateWith { ClassInSlot("", 1) })
         } catch (error: HierTkException) {
             learner.close()
             throw error

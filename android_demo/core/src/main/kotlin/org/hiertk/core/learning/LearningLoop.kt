@@ -3,9 +3,7 @@ package org.hiertk.core.learning
 
 import org.hiertk.core.ConfigException
 import org.hiertk.core.HierTkException
-import org.hiertk.core.ProtocolException
 import org.hiertk.core.classes.ClassMap
-import org.hiertk.core.classes.parseClassMap
 import kotlin.math.max
 import kotlin.math.min
 
@@ -75,14 +73,8 @@ class LearningLoop(
     /** Write a checkpoint soon: the app is about to be sent away. */
     fun save() = order(Order.Save)
 
-    /** Take a class map as it came from the broker; what is none is told as a problem. */
-    fun handClassMap(payload: ByteArray) {
-        try {
-            inbox.putMap(parseClassMap(payload))
-        } catch (error: ProtocolException) {
-            parts.classes.ignore(error.message.orEmpty())
-        }
-    }
+    /** Put a class map in place soon, and tell so in `snapshot`; the newest one wins. */
+    fun handClassMap(map: ClassMap) = inbox.putMap(map)
 
     /** Stop within one step, write a checkpoint, and close the learner. */
     override fun close() {

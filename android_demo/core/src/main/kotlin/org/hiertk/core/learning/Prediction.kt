@@ -2,7 +2,6 @@
 package org.hiertk.core.learning
 
 import org.hiertk.core.EngineException
-import kotlin.math.exp
 
 /** The two exits. */
 enum class Exit { EARLY, FINAL }
@@ -72,18 +71,19 @@ class Prediction(
 /**
  * Return the early exit's scores of one image's logits (class slots,); null where no class is open.
  *
+ * temperature: see `fitTemperature`.
  * Only classes that are open take part: a closed slot's probability is exactly 0, whatever its
  * logit. Throws EngineException if training has diverged: then no answer is any good.
  */
-fun earlyScores(logits: FloatArray, classes: List<KnownClass>, openSlots: Set<Int>): Scores? {
+fun earlyScores(
+    logits: FloatArray, classes: List<KnownClass>, openSlots: Set<Int>, temperature: Double = NO_TEMPERATURE,
+): Scores? {
     val open = classes.filter { it.slot in openSlots && it.slot < logits.size }
     if (open.isEmpty()) return null
     if (open.any { logits[it.slot].isNaN() || logits[it.slot].isInfinite() }) {
         throw EngineException("the early exit's answers are not finite: training has diverged: restart the app")
     }
-    val top = open.maxOf { logits[it.slot] }
-    val raised = open.map { exp((logits[it.slot] - top).toDouble()) }
-    return scores(open, raised)
+    return scores(open, softmax(FloatArray(open.size) { logits[open[it].slot] }, temperature).toList())
 }
 
 /**

@@ -10,8 +10,8 @@ import org.hiertk.core.StorageException
 import org.hiertk.core.classes.ClassTable
 import org.hiertk.core.classes.DeviceClasses
 import org.hiertk.core.reasonOf
+import org.hiertk.core.writeFolderAtomically
 import java.io.IOException
-import java.nio.file.Files
 import java.nio.file.Path
 import kotlin.random.Random
 
@@ -160,6 +160,14 @@ class RehearsalMemory private constructor(
         }
     }
 
+    /** Take what a bundle brings along; images of classes that are gone by now are left out. */
+    private fun beginWith(images: Sequence<ExportedImage>) {
+        for (image in images) {
+            val slot = table.slotOf(image.name) ?: continue
+            if (!holdOut(image.pixels, slot)) add(image.pixels, slot)
+        }
+    }
+
     private fun moveTo(newer: ClassTable) {
         val moves = newer.moves(labels.known)
         val (kept, heldOut) = listOf(rehearsed, heldOutPart).map { it.reservoir.moved(moves).states }
@@ -217,8 +225,8 @@ class RehearsalMemory private constructor(
          * Open or create the memory, and bring it up to date with the classes.
          *
          * rawBytes: of an image, 3 * size * size. maxBytes: of all images together; some KB come on top.
-         * One of another image size, or whose labels are damaged, is deleted, and a new one begun. Throws
-         * StorageException.
+         * exported: gives what a new one begins with. One of another image size, or whose labels are damaged,
+         * is deleted, and a new one begun. Throws StorageException, and what `exported` throws.
          */
         fun open(
             folder: Path,
@@ -226,14 +234,15 @@ class RehearsalMemory private constructor(
             maxBytes: Long,
             classes: DeviceClasses,
             random: Random = Random.Default,
+            exported: () -> Sequence<ExportedImage> = { emptySequence() },
         ): RehearsalMemory = reporting(folder) {
-            Files.createDirectories(folder)
-            val labels = LabelFile(folder).read()?.takeIf { it.rawBytes == rawBytes }
-            if (labels == null) {
-                // Labels that are given anew must not stand for the images of older ones.
-                listOf(REHEARSED, HELD_OUT).forEach { Files.deleteIfExists(folder.resolve(it)) }
+            fun memory(place: Path) =
+                RehearsalMemory(place, rawBytes, maxBytes, classes, LabelFile(place).read(), random)
+            if (LabelFile(folder).read()?.rawBytes != rawBytes) {
+                // As a whole: labels that are given anew must not stand for the images of older ones.
+                writeFolderAtomically(folder) { fresh -> memory(fresh).use { it.beginWith(exported()) } }
             }
-            RehearsalMemory(folder, rawBytes, maxBytes, classes, labels, random)
+            memory(folder)
         }
     }
 }

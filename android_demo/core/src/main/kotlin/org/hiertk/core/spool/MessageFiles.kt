@@ -31,12 +31,14 @@ internal class MessageFiles(folder: Path) {
         val found = ArrayList<Entry>()
         for (group in children(root)) {
             if (!Files.isDirectory(group)) continue
+            val number = group.fileName.toString()
             for (file in children(group)) {
                 val name = file.fileName.toString()
                 val entry = entryOf(name)
                 when {
                     name.endsWith(TEMPORARY) -> Files.delete(file)
-                    entry == null || file != fileOf(entry) -> {} // not the spool's: whoever put it there may keep it
+                    // Not the spool's: whoever put it there may keep it.
+                    entry == null || entry.fileName != name || "${entry.seq / GROUP}" != number -> {}
                     entry.size <= maxBytes -> found.add(entry)
                     else -> Files.delete(file)
                 }

@@ -1,6 +1,10 @@
 /** The cloud's class registry as far as the phone's tests need it: it makes one version after another. */
 package org.hiertk.core.classes
 
+import org.hiertk.protocol.ClassAlias as AliasMessage
+import org.hiertk.protocol.ClassMap as MapMessage
+import org.hiertk.protocol.ClassSlot as SlotMessage
+
 /** Unlike the real one, it gives a free slot at once, without waiting for devices: the harder case. */
 internal class Registry(names: List<String>, private val capacity: Int) {
     var map = exportedMap(names)
@@ -33,4 +37,19 @@ internal class Registry(names: List<String>, private val capacity: Int) {
         val version = map.version + 1
         map = ClassMap(version, change(map.slots, version).sortedBy { it.slot })
     }
+}
+
+/** Return the message for down/classes. */
+internal fun ClassMap.toMessage(): MapMessage {
+    val message = MapMessage.newBuilder().setVersion(version.toInt())
+    for (one in slots) {
+        val slot = SlotMessage.newBuilder().setSlot(one.slot).setName(one.name).setSince(one.since.toInt())
+        for (alias in one.aliases) {
+            slot.addAliases(
+                AliasMessage.newBuilder().setName(alias.name).setSlot(alias.slot).setSince(alias.since.toInt()),
+            )
+        }
+        message.addSlots(slot)
+    }
+    return message.build()
 }

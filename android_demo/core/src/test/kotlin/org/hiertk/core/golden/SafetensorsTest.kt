@@ -21,12 +21,14 @@ class SafetensorsTest {
     @Test
     fun `tensors come with their shapes and values, whole or in part`() {
         val tensors = Safetensors(write(HEADER, VALUES))
-        assertEquals(setOf("floats", "longs", "doubles"), tensors.names)
+        assertEquals(setOf("floats", "longs", "doubles", "bytes"), tensors.names)
         assertEquals(listOf(2, 2), tensors.shape("floats"))
         assertContentEquals(floatArrayOf(1f, 2f, 3f, 4f), tensors.floats("floats"))
         assertContentEquals(floatArrayOf(3f), tensors.floats("floats", 2, 1))
         assertContentEquals(longArrayOf(-7), tensors.longs("longs"))
         assertContentEquals(doubleArrayOf(0.5), tensors.doubles("doubles"))
+        assertContentEquals(byteArrayOf(3, -2), tensors.bytes("bytes"))
+        assertContentEquals(byteArrayOf(-2), tensors.bytes("bytes", 1, 1))
     }
 
     @Test
@@ -76,10 +78,10 @@ class SafetensorsTest {
 
     private companion object {
         const val HEADER = """{"__metadata__":{"format":"pt"},"floats":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},""" +
-            """"longs":{"dtype":"I64","shape":[1],"data_offsets":[16,24]},"doubles":{"dtype":"F64","shape":[1],"data_offsets":[24,32]}}"""
+            """"longs":{"dtype":"I64","shape":[1],"data_offsets":[16,24]},"doubles":{"dtype":"F64","shape":[1],"data_offsets":[24,32]},"bytes":{"dtype":"U8","shape":[2],"data_offsets":[32,34]}}"""
 
-        val VALUES: ByteArray = ByteBuffer.allocate(32).order(ByteOrder.LITTLE_ENDIAN)
-            .putFloat(1f).putFloat(2f).putFloat(3f).putFloat(4f).putLong(-7).putDouble(0.5).array()
+        val VALUES: ByteArray = ByteBuffer.allocate(34).order(ByteOrder.LITTLE_ENDIAN)
+            .putFloat(1f).putFloat(2f).putFloat(3f).putFloat(4f).putLong(-7).putDouble(0.5).put(3).put(-2).array()
 
         fun bytes(header: String, values: ByteArray): ByteArray {
             val text = header.toByteArray()

@@ -7,6 +7,7 @@ import org.hiertk.core.classes.DeviceClasses
 import org.hiertk.core.classes.ExportedClasses
 import org.hiertk.core.messages.BatchEncoder
 import org.hiertk.core.messages.MAX_MESSAGE_BYTES
+import org.hiertk.core.rehearsal.ExportedImage
 import org.hiertk.core.rehearsal.RehearsalMemory
 import org.hiertk.core.spool.Spool
 import java.nio.file.Path
@@ -52,16 +53,19 @@ fun imagesOf(kind: Int, count: Int, seed: Int = 0): List<ByteArray> {
     return List(count) { imageOf(kind, random) }
 }
 
-/** All that learning needs, in a folder; open it again for a restart. wrap: what faults are put into the learner. */
+/** All that learning needs, in a folder; open it again for a restart. bundled: images that the bundle brings. wrap: puts faults into the learner. */
 class TestPhone(
     folder: Path,
     val manifest: Manifest = testManifest("red", "green"),
     retryMillis: Long = 50,
     checkpointSteps: Int = 50,
+    bundled: List<ExportedImage> = emptyList(),
     wrap: (EdgeLearner) -> EdgeLearner = { it },
 ) : AutoCloseable {
     val classes = DeviceClasses.open(folder.resolve("classes.json"), ExportedClasses(manifest))
-    val memory = RehearsalMemory.open(folder.resolve("rehearsal"), manifest.input.values, 200_000, classes, Random(1))
+    val memory = RehearsalMemory.open(folder.resolve("rehearsal"), manifest.input.values, 200_000, classes, Random(1)) {
+        bundled.asSequence()
+    }
     val spool = Spool.open(folder.resolve("spool"))
     val predictions = LinkedBlockingQueue<Prediction>()
     val predictor = Predictor(predictions::put)

@@ -22,7 +22,7 @@ import org.hiertk.protocol.Refusal
 class TinyCloud(
     private val address: BrokerAddress,
     private val topics: Topics,
-    @Volatile var acknowledges: Boolean = true,
+    acknowledges: Boolean = true,
     private val refused: Map<Long, String> = emptyMap(),
     private val maxMessageBytes: Int = 0,
     @Volatile var answers: PredictReply? = null,
@@ -36,6 +36,10 @@ class TinyCloud(
     private var through = 0L
     private val heard = Listening()
     private val transport = HiveMqTransport(address)
+
+    /** Whether it acknowledges what comes from now on; what is in `received` was taken as it was before. */
+    var acknowledges = acknowledges
+        set(value) = synchronized(stored) { field = value }
 
     init {
         val offline = ModelStatus.newBuilder().setIncarnation(1).build().toByteArray()

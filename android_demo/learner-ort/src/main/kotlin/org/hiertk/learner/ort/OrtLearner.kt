@@ -41,6 +41,10 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
     private val kept: Kept
     private var isClosed = false
 
+    // The engine takes parameters from a file alone: rows wait here, and it gets all of them at once.
+    private val waitingRows = LinkedHashMap<Int, ExitRow>()
+    private var knownRows: List<ExitRow>? = null // as of now, those that wait among them; null: to be read again
+
     init {
         if (threads < 1) throw ConfigException("$threads threads: at least 1")
         engine = OrtEngine(bundle, threads)
@@ -78,6 +82,8 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
     /** See `EdgeLearner.step`. After an EngineException the running statistics may have moved: open a checkpoint. */
     override fun step(images: FloatArray, labels: IntArray): StepResult {
         slots.checkLabels(labels, checkImages(images))
+        handOverRows()
+        knownRows = null
         val result = engineCall("a training step") { train(images, labels) }
         edgeStep += 1
         return slots.unadjusted(result, labels)
@@ -85,6 +91,7 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
 
     override fun predict(images: FloatArray): Answer {
         val anySlots = IntArray(checkImages(images))
+        handOverRows()
         val result = engineCall("a prediction") {
             inputs.use(session.evalInputNames, images, slots.evaluationBias, anySlots) { tensors ->
                 session.evalStep(tensors).use(::readResult)
@@ -95,14 +102,17 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
 
     override fun exitRows(slots: List<Int>): List<ExitRow> {
         slots.forEach(this.slots::check)
-        return withParameters { file -> slots.map(CheckpointFile(file)::readRow) }
+        val rows = knownRows ?: readRows().also { knownRows = it }
+        return slots.map { ExitRow(rows[it].weight.copyOf(), rows[it].bias) }
     }
 
     override fun openSlot(slot: Int, row: ExitRow?) {
         slots.check(slot)
         if (row != null) {
             checkRow(row, channels)
-            putRow(slot, row)
+            val own = ExitRow(row.weight.copyOf(), row.bias)
+            waitingRows[slot] = own
+            knownRows = knownRows?.mapIndexed { index, one -> if (index == slot) own else one }
         }
         slots.add(slot)
     }
@@ -157,12 +167,19 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
         return images.size / values
     }
 
-    /** Give a slot a row. The engine takes parameters only from a file: a new session is opened at one. */
-    private fun putRow(slot: Int, row: ExitRow) = withParameters { file ->
-        CheckpointFile(file).writeRow(slot, row)
-        val fresh = engine.open(file)
-        session.close()
-        session = fresh
+    private fun readRows(): List<ExitRow> = withParameters { file ->
+        List(manifest.classes.capacity, CheckpointFile(file)::readRow)
+    }
+
+    /** Give the engine the rows that wait: a new session is opened at a file that has them. */
+    private fun handOverRows() {
+        if (waitingRows.isEmpty()) return
+        withParameters { file ->
+            val fresh = engine.open(file)
+            session.close()
+            session = fresh
+        }
+        waitingRows.clear()
         learningRate = learningRate
     }
 
@@ -181,12 +198,16 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
         }
     }
 
-    private fun write(file: Path) = try {
-        Kept.save(session, manifest, edgeStep, slots.text(), file)
-    } catch (error: OrtException) {
-        throw StorageException("$file: the engine cannot write it: ${firstLine(error)}: $ADVICE", error)
-    } catch (error: BundleException) { // what it wrote is read again at once
-        throw StorageException("$file: the engine wrote a part of it: $ADVICE", error)
+    private fun write(file: Path) {
+        try {
+            Kept.save(session, manifest, edgeStep, slots.text(), file)
+            val saved = CheckpointFile(file)
+            for ((slot, row) in waitingRows) saved.writeRow(slot, row)
+        } catch (error: OrtException) {
+            throw StorageException("$file: the engine cannot write it: ${firstLine(error)}: $ADVICE", error)
+        } catch (error: BundleException) { // what it wrote is read again at once
+            throw StorageException("$file: the engine wrote a part of it: $ADVICE", error)
+        }
     }
 
     private fun check(exported: Path, checkpoint: Path?) {

@@ -37,11 +37,6 @@ object RealEngine {
         return out
     }
 
-    /** Start the Python learner as a process that does steps on request. */
-    fun startPythonSteps(bundle: Bundle, batchSize: Int): Process =
-        start("$PYTHON_LEARNER turns ${bundle.folder} $batchSize".split(" "))
-            .redirectError(ProcessBuilder.Redirect.INHERIT).start()
-
     private fun load() {
         val library = run(module.resolve("src/test/native/engine.py").toString(), target.resolve("native").toString())
         System.setProperty("onnxruntime.native.onnxruntime.path", library.trim())
