@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from hiertk_protocol.bundle import Bundle
 
@@ -12,10 +11,10 @@ from benchmarks.workplace import Effort, Workplace, export_resnet18
 
 TITLE = "Growth of a device's step"
 HOW = """\
-`OrtLearner` as `hiertk-edge` runs it, ResNet-18, one thread, real images, a process for each. What is
-changed is named; the rest is separation point 2, 32x32, batch 32, which each is compared with, by
-turns of five steps, of which the last four count by their median; the ratio is taken per turn. The
-memory is the whole process's at its peak: engine, network, one batch, and a few prepared images.
+`OrtLearner` as `hiertk-edge` runs it, ResNet-18, one thread, real images, a process for each. What
+is changed is named; the rest is separation point 2, 32x32, batch 32, which each is compared with,
+by turns of five steps, of which the last four count by their median; the ratio is taken per turn.
+The memory is the whole process's at its peak: engine, network, one batch, and a few prepared images.
 How the cloud grows with devices is in "Devices per cloud"; its time by separation point comes from
 `hiertk profile`."""
 
@@ -78,5 +77,5 @@ def _stepper(place: Workplace, size: _Size) -> Stepper:
 
 
 def _exported(place: Workplace, size: _Size) -> Bundle:
-    folder: Path = place.folder / f"growth-{size.split}-{size.input_size}"
+    folder = place.folder / f"growth-{size.split}-{size.input_size}"
     return export_resnet18(folder, split=size.split, input_size=size.input_size)
