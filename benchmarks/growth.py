@@ -14,7 +14,7 @@ HOW = """\
 `OrtLearner` as `hiertk-edge` runs it, ResNet-18, one thread, real images, a process for each. What
 is changed is named; the rest is separation point 2, 32x32, batch 32, which each is compared with,
 by turns of five steps, of which the last four count by their median; the ratio is taken per turn.
-The memory is the whole process's at its peak: engine, network, one batch, and a few prepared images.
+The memory is the whole process's at its peak: engine, network, a few prepared images.
 How the cloud grows with devices is in "Devices per cloud"; its time by separation point comes from
 `hiertk profile`."""
 
