@@ -1,6 +1,7 @@
 package org.hiertk.learner.ort
 
 import org.hiertk.core.golden.GoldenSteps
+import org.hiertk.learner.Python
 import org.junit.jupiter.api.Test
 
 /**
@@ -19,7 +20,7 @@ class StepBenchmark {
         val values = bundle.manifest.input.values
         val batch = FloatArray(BATCH * values) { images[it % images.size] }
         val slots = IntArray(BATCH) { labels[it % labels.size] }
-        val python = RealEngine.startPythonSteps(bundle, BATCH)
+        val python = Python.startSteps(bundle, BATCH)
         val times = OrtLearner(bundle).use { learner ->
             val asked = python.outputStream.bufferedWriter()
             val answers = python.inputStream.bufferedReader()
