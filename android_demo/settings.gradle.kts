@@ -12,7 +12,7 @@ dependencyResolutionManagement {
     }
 }
 
-include(":core", ":learner-ort")
+include(":core", ":learner-ort", ":learner-executorch")
 if (androidSdkIsFound()) {
     include(":app")
 } else {

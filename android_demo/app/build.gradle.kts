@@ -57,8 +57,15 @@ dependencies {
     implementation(project(":learner-ort")) {
         exclude(group = "com.github.luben", module = "zstd-jni")
     }
+    implementation(project(":learner-executorch")) {
+        exclude(group = "com.github.luben", module = "zstd-jni")
+    }
     implementation(variantOf(libs.zstd) { artifactType("aar") })
     implementation(libs.onnxruntime.android)
+    // It asks for androidx.core and uses nothing of it.
+    implementation(libs.executorch.android) {
+        exclude(group = "androidx.core")
+    }
     implementation(libs.zxing)
     androidTestImplementation(libs.androidx.test.runner)
     androidTestImplementation(libs.androidx.test.core)

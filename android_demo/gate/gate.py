@@ -16,14 +16,16 @@ import sys
 import zipfile
 from pathlib import Path
 
+from engine_classes import fetch_classes
+
 GATE = Path(__file__).resolve().parent
 PROJECT = GATE.parent
 APP = PROJECT / "app/src/main"
 TARGET = GATE / "target"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
-TOOLS = ("mvn", "java", "keytool", "aapt2", "zipalign", "apksigner")
+TOOLS = ("mvn", "java", "keytool", "aapt2", "zipalign", "apksigner", "npm")
 # Debian's and Ubuntu's names.
-PACKAGES = "maven openjdk-17-jdk-headless aapt zipalign apksigner android-framework-res"
+PACKAGES = "maven openjdk-17-jdk-headless aapt zipalign apksigner android-framework-res npm"
 MIN_SDK = "26"
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 
@@ -98,7 +100,10 @@ def named_manifest() -> str:
 
 
 def compile_sources(*, offline: bool) -> None:
-    """Compile core, learner and app with Maven, check which API they use, and lay out libraries and dexer."""
+    """Compile core, learners and app with Maven, check which API they use, and lay out libraries and dexer."""
+    problem = fetch_classes(PROJECT / "target/executorch.jar", offline=offline)
+    if problem is not None:
+        raise GateError(f"ExecuTorch's classes: {problem}")
     options = ["-o"] if offline else []
     # No daemon of Kotlin's is left behind.
     maven = [

@@ -30,6 +30,11 @@ kotlin {
     }
 }
 
+// The tests that all learners pass.
+kotlin.sourceSets.named("test") {
+    kotlin.srcDir("../learner-suite")
+}
+
 tasks.test {
     useJUnitPlatform()
 }

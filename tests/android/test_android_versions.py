@@ -5,6 +5,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from hiertk_edge.engines.executorch_program import VERSION as EXECUTORCH
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -12,7 +14,7 @@ else:
 
 ANDROID = Path(__file__).resolve().parents[2] / "android_demo"
 MAVEN = "{http://maven.apache.org/POM/4.0.0}"
-# What one build has alone: the plugins of Gradle, and what Google's repository has.
+# What one build has alone: the plugins of Gradle, aars, and what Google's repository has.
 GRADLE_ALONE = {
     "agp",
     "androidx-test-runner",
@@ -20,6 +22,7 @@ GRADLE_ALONE = {
     "androidx-test-core",
     "protobuf-plugin",
     "zxing",
+    "executorch",
 }
 
 
@@ -32,6 +35,15 @@ def test_gradle_and_maven_have_the_same_versions() -> None:
 def test_the_gate_has_gradles_versions_too() -> None:
     catalog = tomllib.loads((ANDROID / "gradle/libs.versions.toml").read_text())["versions"]
     assert versions_of(ANDROID / "gate/pom.xml")["zxing"] == catalog["zxing"]
+
+
+def test_phone_and_python_have_the_same_engines() -> None:
+    catalog = tomllib.loads((ANDROID / "gradle/libs.versions.toml").read_text())["versions"]
+    sources = ANDROID / "learner-executorch/src/main/kotlin/org/hiertk/learner/executorch"
+    learner = (sources / "ExecutorchLearner.kt").read_text()
+    theirs = re.search(r'EXECUTORCH_VERSION = "(.*)"', learner)
+    assert theirs is not None
+    assert catalog["executorch"] == theirs[1] == EXECUTORCH
 
 
 def test_the_gradle_that_is_fetched_is_checked() -> None:

@@ -70,6 +70,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         open_file(path)
 
 
+@pytest.mark.parametrize("name", [STEP, INFER])
+def test_a_program_has_memory_for_its_outputs(
+    bundle_of: Callable[[str], Bundle], name: str
+) -> None:
+    """Java can give none, and where there is none the engine ends the process (decision 0016)."""
+    meta = open_file(bundle_of("executorch").path(name)).method_meta("forward")
+    outputs = [meta.output_tensor_meta(index) for index in range(meta.num_outputs())]
+    assert all(output.is_memory_planned() for output in outputs)
+
+
 def test_a_program_that_does_not_fit_its_state_is_refused(copy: Bundle) -> None:
     shutil.copy(copy.folder / INFER, copy.folder / STEP)
     learner = open_learner(copy)

@@ -49,7 +49,8 @@ def program_around(
 ) -> bytes:
     """Return a program that is one delegate, with outputs of these shapes.
 
-    It copies no inputs: they are read where they lie. Raises ExportError.
+    It copies no inputs: they are read where they lie. Its outputs have memory of their own: from
+    Java none can be given. Raises ExportError.
     """
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from executorch.exir.lowered_backend_module import LoweredBackendModule
@@ -63,9 +64,7 @@ def program_around(
             torch.export.export(_Delegated(delegate), inputs, strict=False), compile_config=config
         ).to_executorch(
             ExecutorchBackendConfig(
-                memory_planning_pass=MemoryPlanningPass(
-                    alloc_graph_input=False, alloc_graph_output=False
-                )
+                memory_planning_pass=MemoryPlanningPass(alloc_graph_input=False)
             )
         )
     except RuntimeError as error:

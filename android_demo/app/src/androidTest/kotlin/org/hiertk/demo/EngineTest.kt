@@ -6,10 +6,10 @@ import androidx.test.platform.app.InstrumentationRegistry
 import org.hiertk.core.bundle.Bundle
 import org.hiertk.core.deleteTree
 import org.hiertk.core.golden.GoldenSteps
+import org.hiertk.demo.engine.openLearner
 import org.hiertk.demo.store.AppFolders
 import org.hiertk.demo.store.BundleStore
 import org.hiertk.demo.store.Preferences
-import org.hiertk.learner.ort.OrtLearner
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotNull
 import org.junit.Test
@@ -22,7 +22,7 @@ class EngineTest {
     @Test
     fun theFirstStepsAreTheReferencesOwn() {
         val bundle = builtIn()
-        OrtLearner(bundle).use(GoldenSteps(bundle)::verify)
+        openLearner(bundle, null, THREADS).use(GoldenSteps(bundle)::verify)
     }
 
     @Test
@@ -31,10 +31,10 @@ class EngineTest {
         val golden = GoldenSteps(bundle)
         val checkpoint = context.cacheDir.toPath().resolve("engine-test-checkpoint")
         try {
-            OrtLearner(bundle).use { learner ->
+            openLearner(bundle, null, THREADS).use { learner ->
                 learner.step(golden.images(0), golden.labels(0))
                 learner.save(checkpoint)
-                OrtLearner(bundle, checkpoint).use { resumed ->
+                openLearner(bundle, checkpoint, THREADS).use { resumed ->
                     assertEquals(1L, resumed.edgeStep)
                     val images = golden.images(0)
                     assertEquals(learner.step(images, golden.labels(0)).loss, resumed.step(images, golden.labels(0)).loss, 0f)
@@ -49,5 +49,9 @@ class EngineTest {
         val bundle = BundleStore(context, AppFolders(context), Preferences(context)).current()
         assertNotNull("no bundle is built in: hiertk export ... --target android --install-into android_demo", bundle)
         return checkNotNull(bundle)
+    }
+
+    private companion object {
+        const val THREADS = 1
     }
 }

@@ -15,11 +15,11 @@ import org.hiertk.core.learning.LearningLoop
 import org.hiertk.core.learning.LearningParts
 import org.hiertk.core.learning.LearningSettings
 import org.hiertk.core.learning.LearningState
-import org.hiertk.core.learning.Mix
 import org.hiertk.core.learning.Outbox
 import org.hiertk.core.learning.Prediction
 import org.hiertk.core.learning.Predictor
 import org.hiertk.core.learning.deviceStatus
+import org.hiertk.core.learning.mixFor
 import org.hiertk.core.link.ClassLink
 import org.hiertk.core.link.LinkLimits
 import org.hiertk.core.link.NetworkKind
@@ -38,8 +38,8 @@ import org.hiertk.core.view.Parts
 import org.hiertk.core.view.ScreenState
 import org.hiertk.core.view.screenOf
 import org.hiertk.core.writeAtomically
+import org.hiertk.demo.engine.openLearner
 import org.hiertk.demo.store.StateFolder
-import org.hiertk.learner.ort.OrtLearner
 import java.nio.file.Files
 import java.nio.file.Path
 
@@ -189,7 +189,7 @@ class Device(
 
     private fun openLoop(folder: StateFolder) = LearningLoop(
         learningParts(folder),
-        LearningSettings(Mix(manifest.engine.batchSize)),
+        LearningSettings(mixFor(manifest)),
         predictor,
         changed = ::learned,
         onThread = { Process.setThreadPriority(Process.THREAD_PRIORITY_LESS_FAVORABLE) },
@@ -207,10 +207,10 @@ class Device(
     /** Open the engine; at the first time, prove on this phone that it does what the reference does. */
     private fun openEngine(folder: StateFolder, checkpoint: Path?): EdgeLearner {
         if (!Files.exists(folder.proved)) {
-            OrtLearner(bundle, null, threads()).use(GoldenSteps(bundle)::verify)
+            openLearner(bundle, null, threads()).use(GoldenSteps(bundle)::verify)
             writeAtomically(folder.proved, manifest.engine.version.toByteArray())
         }
-        return OrtLearner(bundle, checkpoint, threads())
+        return openLearner(bundle, checkpoint, threads())
     }
 
     private fun openSession(pairing: Pairing, folder: StateFolder, limits: LinkLimits, network: NetworkKind) = Session(

@@ -17,3 +17,6 @@ class ConfigException(message: String, cause: Throwable? = null) : HierTkExcepti
 
 /** The training engine failed, or is not there. */
 class EngineException(message: String, cause: Throwable? = null) : HierTkException(message, cause)
+
+/** Return what a file or the network says as a part of an error's one line. */
+fun onOneLine(text: String, letters: Int): String = text.take(letters).filter { !it.isISOControl() }

@@ -9,6 +9,7 @@ import kotlinx.serialization.SerialName
 import kotlinx.serialization.Serializable
 import kotlinx.serialization.json.Json
 import org.hiertk.core.BundleException
+import org.hiertk.core.onOneLine
 
 internal const val MAX_MANIFEST_BYTES = 1 shl 20
 private const val SCHEMA_VERSION = 1
@@ -102,8 +103,6 @@ private val Lenient = Json { ignoreUnknownKeys = true }
 
 private fun firstLine(error: IllegalArgumentException): String =
     onOneLine(error.message.orEmpty().lineSequence().first(), 200).ifEmpty { "not a manifest" }
-
-private fun onOneLine(text: String, letters: Int) = text.take(letters).filter { !it.isISOControl() }
 
 internal fun hex(data: ByteArray): String {
     val text = StringBuilder(2 * data.size)

@@ -6,6 +6,7 @@ import org.hiertk.core.EngineException
 import org.hiertk.core.bundle.Bundle
 import org.hiertk.core.bundle.ParityCheck
 import org.hiertk.core.learning.EdgeLearner
+import org.hiertk.core.tensors.Safetensors
 import kotlin.math.abs
 import kotlin.math.max
 

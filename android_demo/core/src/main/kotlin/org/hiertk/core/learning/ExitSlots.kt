@@ -110,22 +110,3 @@ fun parseSlots(text: String, capacity: Int): Set<Int>? {
     val isOrdered = slots.zipWithNext().all { (one, next) -> one < next }
     return if (isOrdered && slots.last() < capacity) slots.toSet() else null
 }
-
-/** Refuse a row that does not fit the exit. Throws ConfigException. */
-fun checkRow(row: ExitRow, channels: Int) {
-    if (row.weight.size != channels) {
-        throw ConfigException("a row of ${row.weight.size} values, the exit's have $channels")
-    }
-    if (!row.weight.all(Float::isFinite) || !row.bias.isFinite()) {
-        throw ConfigException("a row of the exit has values that are not finite")
-    }
-}
-
-/** Refuse a rate that no bundle may have. Throws ConfigException. */
-fun checkLearningRate(rate: Float) {
-    if (!(rate > 0 && rate <= MAX_LEARNING_RATE)) {
-        throw ConfigException("learning rate $rate: above 0, up to $MAX_LEARNING_RATE")
-    }
-}
-
-private const val MAX_LEARNING_RATE = 10f

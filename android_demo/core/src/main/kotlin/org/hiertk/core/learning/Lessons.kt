@@ -1,6 +1,9 @@
 /** Which images a training step takes: newly captured ones, mixed with images seen before. */
 package org.hiertk.core.learning
 
+import org.hiertk.core.bundle.Backend
+import org.hiertk.core.bundle.Manifest
+import org.hiertk.core.bundle.Normalization
 import org.hiertk.core.rehearsal.ClassCount
 import org.hiertk.core.rehearsal.RehearsalMemory
 import org.hiertk.core.rehearsal.Sample
@@ -15,6 +18,13 @@ import kotlin.random.Random
  * practice: steps on images seen before that follow one on a new class.
  */
 class Mix(val batchSize: Int, val fewest: Int = 2, val practice: Int = 3)
+
+/** Return what a bundle's program can train on: padding would be among the statistics of an ExecuTorch batch. */
+fun mixFor(manifest: Manifest): Mix {
+    val size = manifest.engine.batchSize
+    val isWhole = manifest.engine.backend == Backend.EXECUTORCH && manifest.model.normalization == Normalization.BATCH
+    return if (isWhole) Mix(size, fewest = size) else Mix(size)
+}
 
 /**
  * What is trained on next.

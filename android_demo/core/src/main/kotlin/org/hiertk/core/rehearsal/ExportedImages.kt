@@ -3,7 +3,7 @@ package org.hiertk.core.rehearsal
 
 import org.hiertk.core.BundleException
 import org.hiertk.core.bundle.Bundle
-import org.hiertk.core.golden.Safetensors
+import org.hiertk.core.tensors.Safetensors
 
 private const val FILE = "rehearsal/samples.safetensors"
 private const val IMAGES = "images"

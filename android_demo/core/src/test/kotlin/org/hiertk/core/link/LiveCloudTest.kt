@@ -11,7 +11,7 @@ import kotlin.test.assertTrue
 import org.hiertk.core.classes.DeviceClasses
 import org.hiertk.core.classes.ExportedClasses
 import org.hiertk.core.codec.quantize
-import org.hiertk.core.golden.Safetensors
+import org.hiertk.core.tensors.Safetensors
 import org.hiertk.core.learning.StepResult
 import org.hiertk.core.messages.BatchEncoder
 import org.hiertk.core.messages.ClassContract

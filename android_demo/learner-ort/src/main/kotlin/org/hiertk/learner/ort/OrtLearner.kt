@@ -13,6 +13,7 @@ import org.hiertk.core.learning.EdgeLearner
 import org.hiertk.core.learning.ExitRow
 import org.hiertk.core.learning.ExitSlots
 import org.hiertk.core.learning.StepResult
+import org.hiertk.core.learning.checkImages
 import org.hiertk.core.learning.checkLearningRate
 import org.hiertk.core.learning.checkRow
 import org.hiertk.core.reasonOf
@@ -81,7 +82,7 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
 
     /** See `EdgeLearner.step`. After an EngineException the running statistics may have moved: open a checkpoint. */
     override fun step(images: FloatArray, labels: IntArray): StepResult {
-        slots.checkLabels(labels, checkImages(images))
+        slots.checkLabels(labels, checkImages(images, manifest.input))
         handOverRows()
         knownRows = null
         val result = engineCall("a training step") { train(images, labels) }
@@ -90,7 +91,7 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
     }
 
     override fun predict(images: FloatArray): Answer {
-        val anySlots = IntArray(checkImages(images))
+        val anySlots = IntArray(checkImages(images, manifest.input))
         handOverRows()
         val result = engineCall("a prediction") {
             inputs.use(session.evalInputNames, images, slots.evaluationBias, anySlots) { tensors ->
@@ -153,18 +154,6 @@ class OrtLearner(private val bundle: Bundle, checkpoint: Path? = null, threads: 
         result
     } finally {
         session.lazyResetGrad()
-    }
-
-    /** Return the number of images. */
-    private fun checkImages(images: FloatArray): Int {
-        val values = manifest.input.values
-        if (images.isEmpty() || images.size % values != 0) {
-            val size = manifest.input.size
-            throw ConfigException("images must be (N, 3, $size, $size), N from 1, got ${images.size} values")
-        }
-        // Values that are not finite would stay in the running statistics for good.
-        if (!images.all(Float::isFinite)) throw ConfigException("an image has values that are not finite")
-        return images.size / values
     }
 
     private fun readRows(): List<ExitRow> = withParameters { file ->

@@ -1,14 +1,13 @@
 /** Reading safetensors files: a header in JSON, and behind it the tensors' bytes. */
-package org.hiertk.core.golden
+package org.hiertk.core.tensors
 
-import kotlinx.serialization.Serializable
 import kotlinx.serialization.SerialName
-import kotlinx.serialization.SerializationException
+import kotlinx.serialization.Serializable
 import kotlinx.serialization.json.Json
-import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.decodeFromJsonElement
 import kotlinx.serialization.json.jsonObject
 import org.hiertk.core.BundleException
+import org.hiertk.core.onOneLine
 import org.hiertk.core.reasonOf
 import java.io.IOException
 import java.nio.ByteBuffer
@@ -17,8 +16,12 @@ import java.nio.channels.FileChannel
 import java.nio.file.Path
 import java.nio.file.StandardOpenOption
 
-/** The tensors of one file, mapped: only what is asked for takes memory. Throws BundleException. */
-class Safetensors(private val file: Path) {
+/**
+ * The tensors of one file, mapped: only what is asked for takes memory.
+ *
+ * Throws BundleException, which ends with the advice.
+ */
+class Safetensors(private val file: Path, private val advice: String = "copy or export the bundle again") {
     @Serializable
     private class Entry(
         val dtype: String,
@@ -30,14 +33,20 @@ class Safetensors(private val file: Path) {
     private val dataStart: Int
     private val entries: Map<String, Entry>
 
+    /** What the file says of itself, texts by their names. */
+    val metadata: Map<String, String>
+
     init {
-        bytes = map(file)
+        bytes = map()
         val headerBytes = if (bytes.limit() < Long.SIZE_BYTES) -1 else bytes.getLong(0)
         if (headerBytes !in 2..minOf(MAX_HEADER_BYTES, bytes.limit() - Long.SIZE_BYTES.toLong())) {
             throw damaged("no safetensors header")
         }
         dataStart = Long.SIZE_BYTES + headerBytes.toInt()
-        entries = parse(slice(Long.SIZE_BYTES, headerBytes.toInt()))
+        val header = parse(slice(Long.SIZE_BYTES, headerBytes.toInt()))
+        entries = header.first
+        metadata = header.second
+        entries.forEach { (name, entry) -> check(name, entry) }
     }
 
     /** The names of all tensors. */
@@ -51,6 +60,9 @@ class Safetensors(private val file: Path) {
         val found = values(name, "F32", start, count, Float.SIZE_BYTES).asFloatBuffer()
         return FloatArray(count).also { found.get(it) }
     }
+
+    /** Return a float32 tensor as a whole. */
+    fun tensor(name: String): FloatTensor = FloatTensor(shape(name), floats(name))
 
     /** Return the values of a float64 tensor. */
     fun doubles(name: String): DoubleArray {
@@ -85,18 +97,15 @@ class Safetensors(private val file: Path) {
 
     private fun entry(name: String): Entry = entries[name] ?: throw damaged("no tensor $name")
 
-    private fun parse(header: ByteBuffer): Map<String, Entry> {
+    private fun parse(header: ByteBuffer): Pair<Map<String, Entry>, Map<String, String>> {
         val text = ByteArray(header.remaining()).also { header.get(it) }
-        val found = try {
-            val all: JsonObject = Json.parseToJsonElement(String(text)).jsonObject
-            all.filterKeys { it != METADATA }.mapValues { Json.decodeFromJsonElement<Entry>(it.value) }
-        } catch (error: SerializationException) {
-            throw damaged("no safetensors header", error)
-        } catch (error: IllegalArgumentException) {
+        try {
+            val all = Json.parseToJsonElement(String(text)).jsonObject
+            val told = all[METADATA]?.let { Json.decodeFromJsonElement<Map<String, String>>(it) }
+            return all.minus(METADATA).mapValues { Json.decodeFromJsonElement<Entry>(it.value) } to told.orEmpty()
+        } catch (error: IllegalArgumentException) { // the parser's own exceptions are such, too
             throw damaged("no safetensors header", error)
         }
-        found.forEach { (name, entry) -> check(name, entry) }
-        return found
     }
 
     private fun check(name: String, entry: Entry) {
@@ -116,20 +125,22 @@ class Safetensors(private val file: Path) {
         return part.slice().order(ByteOrder.LITTLE_ENDIAN)
     }
 
+    private fun map(): ByteBuffer = try {
+        FileChannel.open(file, StandardOpenOption.READ).use { channel ->
+            if (channel.size() > Int.MAX_VALUE) throw IOException("larger than 2 GiB")
+            channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).order(ByteOrder.LITTLE_ENDIAN)
+        }
+    } catch (error: IOException) {
+        throw damaged(reasonOf(error), error)
+    }
+
     private fun damaged(what: String, cause: Exception? = null) =
-        BundleException("$file: $what: copy or export the bundle again", cause)
+        BundleException("$file: ${onOneLine(what, SHOWN)}: $advice", cause)
 
     private companion object {
-        const val METADATA = "__metadata__"
         const val MAX_HEADER_BYTES = 1L shl 20
-
-        fun map(file: Path): ByteBuffer = try {
-            FileChannel.open(file, StandardOpenOption.READ).use { channel ->
-                if (channel.size() > Int.MAX_VALUE) throw IOException("larger than 2 GiB")
-                channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).order(ByteOrder.LITTLE_ENDIAN)
-            }
-        } catch (error: IOException) {
-            throw BundleException("$file: ${reasonOf(error)}: copy or export the bundle again", error)
-        }
+        const val SHOWN = 200
     }
 }
+
+internal const val METADATA = "__metadata__"

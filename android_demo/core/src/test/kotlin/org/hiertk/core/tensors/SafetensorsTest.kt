@@ -1,4 +1,4 @@
-package org.hiertk.core.golden
+package org.hiertk.core.tensors
 
 import net.jqwik.api.ForAll
 import net.jqwik.api.Property
@@ -32,6 +32,27 @@ class SafetensorsTest {
     }
 
     @Test
+    fun `what is written is read, values aligned`() {
+        for (text in listOf("", "1", "12", "\"\n€")) {
+            val file = folder.resolve("written")
+            val tensors = mapOf(
+                "a/1" to FloatTensor(listOf(2, 1), floatArrayOf(-0.5f, Float.MIN_VALUE)),
+                "none" to FloatTensor(listOf(0, 3), FloatArray(0)),
+                "one" to FloatTensor(emptyList(), floatArrayOf(3e38f)),
+            )
+            writeSafetensors(file, tensors, mapOf("told" to text))
+            val read = Safetensors(file)
+            assertEquals(mapOf("told" to text), read.metadata)
+            assertEquals(tensors.keys, read.names)
+            for ((name, tensor) in tensors) {
+                assertEquals(tensor.shape, read.tensor(name).shape)
+                assertContentEquals(tensor.values, read.tensor(name).values)
+            }
+            assertEquals(0, ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN).getLong(0) % 8)
+        }
+    }
+
+    @Test
     fun `what is asked for and is not so is refused`() {
         val tensors = Safetensors(write(HEADER, VALUES))
         assertThrows<BundleException> { tensors.floats("others") }
@@ -42,7 +63,7 @@ class SafetensorsTest {
     @Test
     fun `headers that lead out of the file, or are none, are refused`() {
         val headers = listOf(
-            "", "[]", "{", "{\"a\": 1}",
+            "", "[]", "{", "{\"a\": 1}", "{\"__metadata__\": {\"a\": []}}",
             entry("F32", "[1]", "[0,99]"), entry("F32", "[1]", "[-4,0]"), entry("F32", "[1]", "[4,0]"),
             entry("F32", "[1]", "[0]"), entry("F32", "[-1]", "[0,4]"), entry("F32", "[4294967296,4294967296]", "[0,4]"),
         )
@@ -50,6 +71,8 @@ class SafetensorsTest {
         assertThrows<BundleException> { Safetensors(write(entry("F32", "[2]", "[0,4]"), VALUES)).floats("a") }
         assertThrows<BundleException> { Safetensors(folder.resolve("missing")) }
         assertThrows<BundleException> { Safetensors(folder) }
+        val error = assertThrows<BundleException> { Safetensors(folder.resolve("missing"), "do this") }
+        assertEquals("${folder.resolve("missing")}: no such file: do this", error.message)
     }
 
     @Property(tries = 200)
