@@ -15,6 +15,7 @@ from executorch.backends.xnnpack.utils.xnnpack_constants import (
 from hiertk.export.xnnpack.graph import Graph, Shape, Value
 
 _MOST_CONCATENATED = 5
+_MANY_ROWS = 1024
 _CONCATENATE = {
     2: schema.XNNConcatenate2,
     3: schema.XNNConcatenate3,
@@ -172,10 +173,13 @@ class Operators:
         )
 
     def row_sum(self, value: Value) -> Value:
-        """Sum (N, C) over N: (1, C)."""
+        """Sum (N, C) over N: (1, C). In parts, else each of many values loses to a large sum."""
         rows, columns = value.shape
-        mean = self.spatial_mean(self.reshape(value, (1, rows, 1, columns)))
-        return self.reshape(self.scale(mean, rows), (1, columns))
+        parts = _even_parts(rows)
+        means = self.spatial_mean(self.reshape(value, (parts, rows // parts, 1, columns)))
+        if parts > 1:
+            means = self.spatial_mean(self.reshape(means, (1, parts, 1, columns)))
+        return self.reshape(self.scale(means, rows), (1, columns))
 
     def column_sum(self, value: Value) -> Value:
         """Sum (N, C) over C: (N, 1)."""
@@ -248,3 +252,10 @@ class Operators:
             axis=axis,
             **fields,
         )
+
+
+def _even_parts(rows: int) -> int:
+    """Return into how many equal parts a sum is split: the divisor below the square root."""
+    if rows < _MANY_ROWS:
+        return 1
+    return next(parts for parts in range(math.isqrt(rows), 0, -1) if rows % parts == 0)
