@@ -66,7 +66,7 @@ class ClassesScreen(private val stage: Stage, parent: ViewGroup) : Screen {
         val quantity = line.examples.coerceAtMost(Int.MAX_VALUE.toLong()).toInt()
         row.part<TextView>(R.id.class_name).say(line.name)
         row.part<TextView>(R.id.class_images)
-            .say(resources.getQuantityString(R.plurals.class_images, quantity, formats.count(line.examples)))
+            .say(resources.getQuantityString(R.plurals.class_images, quantity, formats.count(line.examples), formats.count(line.kept.toLong())))
         row.part<TextView>(R.id.class_accuracy)
             .say(resources.getString(R.string.class_accuracy, formats.percent(line.accuracy)))
         row.part<View>(R.id.class_new).isThere(line.isProvisional)

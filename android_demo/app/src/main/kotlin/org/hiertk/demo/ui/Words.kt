@@ -48,13 +48,11 @@ class Words(private val context: Context) {
     fun teach(teach: TeachState): String = when (teach) {
         is TeachState.Idle -> context.getString(R.string.teach_idle)
         is TeachState.Capturing -> context.getString(R.string.teach_capturing, teach.count, teach.of)
-        is TeachState.Captured -> context.resources.getQuantityString(
-            R.plurals.teach_taken, teach.count, formats.count(teach.count.toLong()), teach.name,
-        )
+        is TeachState.Captured -> counted(R.plurals.teach_taken, teach.count, teach.name)
         is TeachState.Training ->
-            if (teach.images > 0) context.getString(R.string.teach_training, formats.count(teach.images.toLong()))
+            if (teach.images > 0) counted(R.plurals.teach_training, teach.images)
             else context.getString(R.string.teach_practising)
-        is TeachState.Paused -> context.getString(R.string.teach_paused, formats.count(teach.images.toLong()))
+        is TeachState.Paused -> counted(R.plurals.teach_paused, teach.images)
     }
 
     /** The link, in one line. */
@@ -70,6 +68,9 @@ class Words(private val context: Context) {
             context.getString(if (link.canBeEnough) R.string.link_budget_used_up else R.string.link_budget_too_small)
         is LinkLine.Refused -> context.getString(R.string.link_refused, link.why)
     }
+
+    private fun counted(id: Int, count: Int, vararg more: String): String =
+        context.resources.getQuantityString(id, count, formats.count(count.toLong()), *more)
 
     private fun time(millis: Long): String = DateUtils.formatDateTime(context, millis, DateUtils.FORMAT_SHOW_TIME)
 }

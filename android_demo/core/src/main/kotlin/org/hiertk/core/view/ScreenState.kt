@@ -65,13 +65,14 @@ data class Counters(
 /**
  * A line of the list of classes.
  *
- * examples: images ever taught of it. isKnown: the early exit answers with it. accuracy: a share of 1
+ * examples: images ever taught of it. kept: of these, in the rehearsal memory. isKnown: the early exit answers with it. accuracy: a share of 1
  * on held-out images, NaN until measured. canDelete: there is something of it to delete.
  */
 data class ClassLine(
     val slot: Int,
     val name: String,
     val examples: Long,
+    val kept: Int,
     val isProvisional: Boolean,
     val isKnown: Boolean,
     val accuracy: Double,

@@ -1,0 +1,133 @@
+package org.hiertk.demo
+
+import android.view.View
+import android.widget.ScrollView
+import org.hiertk.core.learning.Why
+import org.hiertk.core.view.PreviewState
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import kotlin.test.assertContains
+import kotlin.test.assertEquals
+import kotlin.test.assertNotNull
+import kotlin.test.assertTrue
+
+private const val CAPTURE = 20
+private const val ROUNDS = 3
+private const val UNSEEN = 10
+private const val NEW = "Ankle boot"
+private val BUNDLES_OWN = listOf("Pullover", "Coat", "Sneaker", "Bag")
+
+/** The app with the real engine, broker and cloud service, on real images; and its pictures for the documentation. */
+@RunWith(RobolectricTestRunner::class)
+class LearningTest {
+    private val scenes = (BUNDLES_OWN + NEW).associateWith { name ->
+        Deployment.images(name).take(2 * ROUNDS * CAPTURE).map(::Scene)
+    }
+
+    @Test
+    fun `a phone learns its classes and a new one, the cloud helps, and offline it goes on`() {
+        installKeyStore()
+        TestApp().use { app ->
+            app.begin().pair()
+            for (round in 0 until ROUNDS) for (name in BUNDLES_OWN) app.teach(name, shown(name, round))
+            app.teach(NEW, shown(NEW, 0))
+            assertContains(app.text(R.id.teach_status), NEW)
+            app.teach(NEW, shown(NEW, 1))
+            app.awaitLearned(2 * CAPTURE, NEW)
+
+            checkLearned(app)
+            val unsure = helpedByCloud(app)
+            drawAll(app, unsure)
+            checkOffline(app, unsure)
+        }
+    }
+
+    private fun shown(name: String, round: Int) = scenes.getValue(name).subList(round * CAPTURE, (round + 1) * CAPTURE)
+
+    private fun checkLearned(app: TestApp) {
+        app.await("the cloud has a slot for the new class, and all features") {
+            val screen = app.phone.device?.screen
+            screen?.classes?.none { it.isProvisional } == true && screen.counters.spooledMessages == 0
+        }
+        val screen = assertNotNull(app.phone.device).screen
+        assertEquals(BUNDLES_OWN.toSet() + NEW, screen.classes.map { it.name }.toSet())
+        assertTrue(screen.classes.all { it.isKnown && it.kept > 0 }, "${screen.classes}")
+        assertEquals(emptyList(), screen.problems)
+        assertTrue(screen.counters.sentBytes > 0)
+        val right = scenes.map { (name, of) -> of.takeLast(UNSEEN).count { seen(app, it) == name } }
+        assertTrue(right.sum() >= 0.7 * UNSEEN * scenes.size, "right of $UNSEEN images that it never saw: ${scenes.keys} $right")
+    }
+
+    private fun seen(app: TestApp, scene: Scene): String {
+        app.see(scene)
+        app.see(scene)
+        return (app.phone.device?.screen?.preview as PreviewState.Answered).early.name
+    }
+
+    /** Look for something that the early exit is not sure of, until the cloud has answered. */
+    private fun helpedByCloud(app: TestApp): Scene = scenes.values.flatMap { it.takeLast(CAPTURE * ROUNDS / 2) }.first { scene ->
+        seen(app, scene)
+        var looks = 0
+        while (answered(app).why in setOf(Why.ASKING, Why.NO_ANSWER) && looks++ < 30) app.see(scene)
+        answered(app).why == Why.CLOUD_ANSWERED
+    }
+
+    private fun answered(app: TestApp) = app.phone.device?.screen?.preview as PreviewState.Answered
+
+    private fun checkOffline(app: TestApp, scene: Scene) {
+        app.connect(hasWifi = false)
+        app.await("it is noticed") { app.phone.device?.screen?.link?.isOffline == true }
+        app.see(scene)
+        assertContains(app.text(R.id.link), "No network since")
+        assertEquals(Why.NO_LINK, answered(app).why)
+        app.picture("offline", scene)
+        val before = assertNotNull(app.phone.device).screen.counters
+        app.teach("Bag", shown("Bag", ROUNDS))
+        app.await("it learns, and keeps what is to be sent") {
+            val now = assertNotNull(app.phone.device).screen.counters
+            now.steps > before.steps && now.spooledMessages > 0
+        }
+        app.connect(hasWifi = true)
+        app.await("what waited is sent") { app.phone.device?.screen?.counters?.spooledMessages == 0 }
+    }
+
+    private fun drawAll(app: TestApp, scene: Scene) {
+        for (mode in listOf("notnight", "night")) {
+            app.turn("+$mode")
+            draw(app, mode, scene)
+        }
+        app.turn("+notnight")
+    }
+
+    private fun draw(app: TestApp, mode: String, scene: Scene) {
+        fun main(name: String) {
+            app.see(scene)
+            app.picture("$mode-$name", scene)
+        }
+        main("main")
+        RuntimeEnvironment.setFontScale(1.5f)
+        app.turn("+en")
+        main("large")
+        RuntimeEnvironment.setFontScale(1f)
+        app.turn("+de")
+        main("german")
+        app.turn("+en")
+        scrollDown(app)
+        app.picture("$mode-charts")
+        app.click(R.id.to_classes)
+        app.picture("$mode-classes")
+        app.click(R.id.back)
+        app.click(R.id.to_settings)
+        app.picture("$mode-settings")
+        app.click(R.id.back)
+    }
+
+    private fun scrollDown(app: TestApp) {
+        var parent = app.view<View>(R.id.to_settings).parent
+        while (parent !is ScrollView) parent = parent.parent
+        parent.scrollTo(0, parent.getChildAt(0).height)
+        app.idle()
+    }
+}
