@@ -17,6 +17,7 @@ private const val CAPTURE = 20
 private const val ROUNDS = 3
 private const val UNSEEN = 10
 private const val NEW = "Ankle boot"
+private val MODES = mapOf("light" to "+notnight", "dark" to "+night")
 private val BUNDLES_OWN = listOf("Pullover", "Coat", "Sneaker", "Bag")
 
 /** The app with the real engine, broker and cloud service, on real images; and its pictures for the documentation. */
@@ -34,13 +35,16 @@ class LearningTest {
             for (round in 0 until ROUNDS) for (name in BUNDLES_OWN) app.teach(name, shown(name, round))
             app.teach(NEW, shown(NEW, 0))
             assertContains(app.text(R.id.teach_status), NEW)
+            drawTeaching(app, shown(NEW, 0).last())
             app.teach(NEW, shown(NEW, 1))
             app.awaitLearned(2 * CAPTURE, NEW)
 
             checkLearned(app)
             val unsure = helpedByCloud(app)
-            drawAll(app, unsure)
+            drawLearned(app, unsure)
             checkOffline(app, unsure)
+            combine("light", listOf("teach", "main", "charts", "classes", "settings", "german"))
+            combine("dark", listOf("teach", "offline", "charts", "classes", "settings", "large"))
         }
     }
 
@@ -82,7 +86,7 @@ class LearningTest {
         app.see(scene)
         assertContains(app.text(R.id.link), "No network since")
         assertEquals(Why.NO_LINK, answered(app).why)
-        app.picture("offline", scene)
+        drawIn(app, "+night", "dark-offline", scene)
         val before = assertNotNull(app.phone.device).screen.counters
         app.teach("Bag", shown("Bag", ROUNDS))
         app.await("it learns, and keeps what is to be sent") {
@@ -93,35 +97,41 @@ class LearningTest {
         app.await("what waited is sent") { app.phone.device?.screen?.counters?.spooledMessages == 0 }
     }
 
-    private fun drawAll(app: TestApp, scene: Scene) {
-        for (mode in listOf("notnight", "night")) {
-            app.turn("+$mode")
-            draw(app, mode, scene)
+    /** Until the images of a capture are learned, they can be undone. */
+    private fun drawTeaching(app: TestApp, scene: Scene) {
+        for ((mode, night) in MODES) {
+            app.turn(night)
+            app.see(scene)
+            app.picture("$mode-teach", scene)
         }
         app.turn("+notnight")
     }
 
-    private fun draw(app: TestApp, mode: String, scene: Scene) {
-        fun main(name: String) {
+    private fun drawLearned(app: TestApp, scene: Scene) {
+        for ((mode, night) in MODES) {
+            app.turn(night)
             app.see(scene)
-            app.picture("$mode-$name", scene)
+            app.picture("$mode-main", scene)
+            scrollDown(app)
+            app.picture("$mode-charts")
+            app.click(R.id.to_classes)
+            app.picture("$mode-classes")
+            app.click(R.id.back)
+            app.click(R.id.to_settings)
+            app.picture("$mode-settings")
+            app.click(R.id.back)
         }
-        main("main")
         RuntimeEnvironment.setFontScale(1.5f)
-        app.turn("+en")
-        main("large")
+        drawIn(app, "+en", "dark-large", scene)
         RuntimeEnvironment.setFontScale(1f)
-        app.turn("+de")
-        main("german")
+        drawIn(app, "+de-notnight", "light-german", scene)
         app.turn("+en")
-        scrollDown(app)
-        app.picture("$mode-charts")
-        app.click(R.id.to_classes)
-        app.picture("$mode-classes")
-        app.click(R.id.back)
-        app.click(R.id.to_settings)
-        app.picture("$mode-settings")
-        app.click(R.id.back)
+    }
+
+    private fun drawIn(app: TestApp, qualifiers: String, name: String, scene: Scene) {
+        app.turn(qualifiers)
+        app.see(scene)
+        app.picture(name, scene)
     }
 
     private fun scrollDown(app: TestApp) {

@@ -33,7 +33,7 @@ class AnswerPanel(private val root: View, private val words: Words) {
         val shown = answered.cloud.takeIf { isFinal } ?: answered.early
         seen.say(root.resources.getString(R.string.shown_label, shown.name))
         early.say(words.answer(answered.early))
-        cloud.say(answered.cloud?.let(words::answer) ?: root.resources.getString(R.string.no_answer_yet))
+        cloud.say(words.cloud(answered))
         emphasize(early, !isFinal)
         emphasize(cloud, isFinal)
         showConfidence(answered.early)

@@ -41,6 +41,7 @@ class MainScreen(private val stage: Stage, parent: ViewGroup) : Screen {
     override fun show() {
         val screen = stage.phone.device?.screen ?: return
         link.say(stage.words.link(screen.link))
+        link.isClickable = screen.link.canRetry
         answers.show(screen.preview)
         teach.show(screen.teach, screen.classes.map { it.name })
         charts.show(screen.curves)

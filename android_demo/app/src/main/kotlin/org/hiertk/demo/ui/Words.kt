@@ -8,6 +8,7 @@ import org.hiertk.core.view.ByteUnit
 import org.hiertk.core.view.ExitAnswer
 import org.hiertk.core.view.Formats
 import org.hiertk.core.view.LinkLine
+import org.hiertk.core.view.PreviewState
 import org.hiertk.core.view.TeachState
 import org.hiertk.demo.R
 
@@ -31,6 +32,15 @@ class Words(private val context: Context) {
     /** An exit's class and confidence. */
     fun answer(answer: ExitAnswer): String =
         context.getString(R.string.score, answer.name, formats.percent(answer.confidence.toDouble()))
+
+    /** The cloud's answer, or what is instead of it. */
+    fun cloud(answered: PreviewState.Answered): String = answered.cloud?.let(::answer) ?: context.getString(
+        when (answered.why) {
+            Why.SURE, Why.CLOUD_IS_OFF, Why.CLASS_IS_NEW, Why.NO_LINK -> R.string.not_asked
+            Why.NO_ANSWER, Why.REFUSED -> R.string.no_answer
+            Why.ASKING, Why.CLOUD_ANSWERED -> R.string.no_answer_yet
+        }
+    )
 
     /** Why that exit counts. detail: the cloud's own words. */
     fun why(why: Why, detail: String): String = when (why) {
@@ -56,7 +66,10 @@ class Words(private val context: Context) {
     }
 
     /** The link, in one line. */
-    fun link(link: LinkLine): String = when (link) {
+    fun link(link: LinkLine): String =
+        if (link.canRetry) context.getString(R.string.link_retry, lineOf(link)) else lineOf(link)
+
+    private fun lineOf(link: LinkLine): String = when (link) {
         is LinkLine.NotPaired -> context.getString(R.string.link_not_paired)
         is LinkLine.Connecting -> context.getString(R.string.link_connecting)
         is LinkLine.Connected ->

@@ -93,6 +93,7 @@ private fun linesOf(learning: LearningSnapshot, exported: Int): List<ClassLine> 
         isProvisional = one.isProvisional,
         isKnown = one.isKnown,
         accuracy = learning.measures.heldOut[one.slot]?.accuracy ?: Double.NaN,
+        measured = learning.measures.heldOut[one.slot]?.samples ?: 0,
         canDelete = canDelete(one, exported),
     )
 }
