@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from android.live_cloud import write_config
 from hiertk.export import ExportSettings, export_bundle
 from hiertk_cloud.provisioning.authority import open_authority
 from hiertk_cloud.provisioning.devices import BrokerPlace, refresh
 from hiertk_cloud.provisioning.pairing import admit, draft_pairing
-from live_cloud import write_config
 from secured_broker import SecuredBroker
 
 CLASSES = ("Pullover", "Coat", "Sneaker", "Bag")

@@ -31,7 +31,7 @@ fun TestApp.picture(name: String, scene: Scene? = null) {
 
 /** Write pictures, which are there, into one, android-MODE.png; `-Dhiertk.pictures=FOLDER` says where to. */
 fun combine(mode: String, names: List<String>) {
-    val parts = names.map { BitmapFactory.decodeFile(File(target, "$mode-$it.png").path) }
+    val parts = names.map { File(target, "$mode-$it.png").inputStream().use(BitmapFactory::decodeStream) }
     val (width, height) = parts[0].width + GAP to parts[0].height + GAP
     val whole = blank(ACROSS * width + GAP, (parts.size + ACROSS - 1) / ACROSS * height + GAP)
     val canvas = Canvas(whole)
