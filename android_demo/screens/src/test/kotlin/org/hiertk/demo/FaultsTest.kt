@@ -11,6 +11,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
 import kotlin.test.assertContains
 import kotlin.test.assertEquals
+import kotlin.test.assertFalse
 import kotlin.test.assertSame
 
 /** What the phone does not give is said where it is missed, and the rest goes on. */
@@ -51,6 +52,8 @@ class FaultsTest {
         assertContains(app.text(R.id.complaint), "hiertk-cloud pair")
         assertEquals(app.activity.getString(R.string.pairing_none), app.text(R.id.pairing))
         assertSame(device, app.phone.device)
+        app.click(R.id.back)
+        assertFalse(app.isSeen(R.id.problems), "it was read, and stays")
     }
 
     @Test
