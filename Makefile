@@ -11,10 +11,10 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-arm64 test-boot test-android test-faults check format bench proto clean
+.PHONY: help setup demo test test-slow test-arm64 test-boot test-android pictures-android test-faults check format bench proto clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/dev.done  ## Install everything for development into .venv
 
@@ -34,10 +34,17 @@ test-arm64: $(VENV)/dev.done  ## Run the tests on an emulated Raspberry Pi (Debi
 test-boot: $(VENV)/dev.done  ## Boot service and device in a container with systemd (Debian, root, 1 GB below ~/.cache)
 	$(BIN)/python -m pytest -m boot tests/boot $(PYTEST)
 
-test-android: $(VENV)/dev.done  ## Test the phone app's modules on a JVM, engine and cloud included (JDK 17, Maven, gcc)
-	cd android_demo && HIERTK_PYTHON=$(abspath $(BIN)/python) mvn -B -ntp test $(MAVEN)
+# The gate links the resources that the screens' tests read.
+PHONE = $(BIN)/python android_demo/gate/gate.py && \
+	cd android_demo && HIERTK_PYTHON=$(abspath $(BIN)/python) mvn -B -ntp -P gate test
+
+test-android: $(VENV)/dev.done  ## Test the phone app on a JVM, engine and cloud included (JDK 17, Maven, gcc, aapt2)
+	$(PHONE) $(MAVEN)
 	$(BIN)/python -m pytest -m android tests/android $(PYTEST)
-	$(BIN)/python android_demo/gate/gate.py
+
+pictures-android: $(VENV)/dev.done  ## Draw the phone app's screens anew: docs/android-light.png, docs/android-dark.png
+	$(PHONE) -pl screens -am -Dtest=LearningTest -Dsurefire.failIfNoSpecifiedTests=false \
+		-Dhiertk.pictures=$(abspath docs)
 
 test-faults: $(VENV)/dev.done  ## Kill broker, service and devices 100 times under load, and count (root; SEED=N)
 	PYTHONPATH=tests $(BIN)/python tests/faults/campaign.py $(if $(SEED),--seed $(SEED)) $(FAULTS)

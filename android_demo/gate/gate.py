@@ -117,7 +117,7 @@ def compile_sources(*, offline: bool) -> None:
         "-pl",
         "gate",
         "-am",
-        "-DskipTests",
+        "-Dmaven.test.skip=true",
         "package",
     ]
     run("compiling", *maven, cwd=PROJECT)

@@ -124,6 +124,7 @@ class MainActivity : Activity() {
 
     private fun go(place: Place) {
         this.place = place
+        stage?.phone?.dismiss()
         shownFor = null
         show()
     }

@@ -140,6 +140,11 @@ class Phone(private val context: Context, private val changed: () -> Unit) {
         device?.limit(limits)
     }
 
+    /** The user has read what went wrong and goes on. */
+    fun dismiss() {
+        complaint = ""
+    }
+
     /** Do what the user asked for; what cannot be is told in a line. */
     fun trying(what: () -> Unit) {
         complaint = try {

@@ -33,11 +33,11 @@ class AnswerPanel(private val root: View, private val words: Words) {
         val shown = answered.cloud.takeIf { isFinal } ?: answered.early
         seen.say(root.resources.getString(R.string.shown_label, shown.name))
         early.say(words.answer(answered.early))
-        cloud.say(answered.cloud?.let(words::answer) ?: root.resources.getString(R.string.no_answer_yet))
+        cloud.say(words.cloud(answered))
         emphasize(early, !isFinal)
         emphasize(cloud, isFinal)
         showConfidence(answered.early)
-        why.say(words.why(answered.why, answered.detail))
+        showWhy(words.why(answered.why, answered.detail))
     }
 
     private fun showConfidence(answer: ExitAnswer) {
@@ -52,7 +52,12 @@ class AnswerPanel(private val root: View, private val words: Words) {
         emphasize(early, false)
         emphasize(cloud, false)
         confidence.progress = 0
+        showWhy(line)
+    }
+
+    private fun showWhy(line: String) {
         why.say(line)
+        why.isThere(line.isNotEmpty())
     }
 
     /** By weight and a mark, not by colour alone; a screen reader says it, too. */

@@ -13,16 +13,21 @@ import org.hiertk.demo.R
 
 class ClassesScreen(private val stage: Stage, parent: ViewGroup) : Screen {
     override val view: View = stage.activity.layoutInflater.inflate(R.layout.screen_classes, parent, false)
+    private val complaint: TextView = view.part(R.id.complaint)
     private val rows = Rows()
     private var classes: List<ClassLine> = emptyList()
     private var dialog: AlertDialog? = null
 
     init {
-        view.part<ListView>(R.id.classes).adapter = rows
+        val list = view.part<ListView>(R.id.classes)
+        list.adapter = rows
+        list.emptyView = view.part(R.id.none)
         view.part<View>(R.id.back).setOnClickListener { stage.go(Place.MAIN) }
     }
 
     override fun show() {
+        complaint.say(stage.phone.complaint)
+        complaint.isThere(stage.phone.complaint.isNotEmpty())
         val newest = stage.phone.device?.screen?.classes ?: return
         if (newest == classes) return
         classes = newest
@@ -65,15 +70,26 @@ class ClassesScreen(private val stage: Stage, parent: ViewGroup) : Screen {
         val formats = stage.words.formats
         val quantity = line.examples.coerceAtMost(Int.MAX_VALUE.toLong()).toInt()
         row.part<TextView>(R.id.class_name).say(line.name)
-        row.part<TextView>(R.id.class_images)
-            .say(resources.getQuantityString(R.plurals.class_images, quantity, formats.count(line.examples)))
-        row.part<TextView>(R.id.class_accuracy)
-            .say(resources.getString(R.string.class_accuracy, formats.percent(line.accuracy)))
+        row.part<TextView>(R.id.class_images).say(
+            resources.getQuantityString(
+                R.plurals.class_images, quantity, formats.count(line.examples), formats.count(line.kept.toLong()),
+            )
+        )
+        row.part<TextView>(R.id.class_accuracy).say(accuracyOf(line))
         row.part<View>(R.id.class_new).isThere(line.isProvisional)
         row.part<View>(R.id.class_unknown).isThere(!line.isKnown)
         val delete = row.part<Button>(R.id.class_delete)
         delete.isThere(line.canDelete)
         delete.contentDescription = resources.getString(R.string.class_delete_description, line.name)
         delete.setOnClickListener { ask(line) }
+    }
+
+    private fun accuracyOf(line: ClassLine): String {
+        val formats = stage.words.formats
+        val measured = formats.count(line.measured.toLong())
+        return if (line.measured == 0) stage.activity.getString(R.string.class_not_measured) else
+            stage.activity.resources.getQuantityString(
+                R.plurals.class_accuracy, line.measured, formats.percent(line.accuracy), measured,
+            )
     }
 }

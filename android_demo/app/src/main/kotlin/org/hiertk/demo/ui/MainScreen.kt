@@ -20,7 +20,6 @@ class MainScreen(private val stage: Stage, parent: ViewGroup) : Screen {
     private val charts = ChartsPanel(view, stage.words)
     private val link: TextView = view.part(R.id.link)
     private val problems: TextView = view.part(R.id.problems)
-    private val problemsTitle: View = view.part(R.id.problems_title)
     private val samples: TextView = view.part(R.id.counter_samples)
     private val steps: TextView = view.part(R.id.counter_steps)
     private val sent: TextView = view.part(R.id.counter_sent)
@@ -42,6 +41,7 @@ class MainScreen(private val stage: Stage, parent: ViewGroup) : Screen {
     override fun show() {
         val screen = stage.phone.device?.screen ?: return
         link.say(stage.words.link(screen.link))
+        link.isClickable = screen.link.canRetry
         answers.show(screen.preview)
         teach.show(screen.teach, screen.classes.map { it.name })
         charts.show(screen.curves)
@@ -59,7 +59,6 @@ class MainScreen(private val stage: Stage, parent: ViewGroup) : Screen {
         val all = (listOf(low, stage.phone.complaint) + lines).filter { it.isNotEmpty() }
         problems.say(all.joinToString("\n"))
         problems.isThere(all.isNotEmpty())
-        problemsTitle.isThere(all.isNotEmpty())
     }
 
     /** In the camera's thread. */

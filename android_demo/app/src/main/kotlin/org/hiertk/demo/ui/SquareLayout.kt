@@ -6,16 +6,20 @@ import android.util.AttributeSet
 import android.widget.FrameLayout
 import kotlin.math.min
 
-/** Not higher than the display is, so that all of it can be seen. */
+/** So high that on an upright phone the teaching below is seen, too. */
 class SquareLayout(context: Context, attributes: AttributeSet?) : FrameLayout(context, attributes) {
     override fun onMeasure(widthMeasureSpec: Int, heightMeasureSpec: Int) {
-        val side = min(MeasureSpec.getSize(widthMeasureSpec), HIGHEST * resources.displayMetrics.heightPixels / PERCENT)
+        val display = resources.displayMetrics
+        val highest = if (display.heightPixels > display.widthPixels) UPRIGHT else ACROSS
+        val side = min(MeasureSpec.getSize(widthMeasureSpec), highest * display.heightPixels / PERCENT)
         val exactly = MeasureSpec.makeMeasureSpec(side, MeasureSpec.EXACTLY)
         super.onMeasure(exactly, exactly)
     }
 
     private companion object {
-        const val HIGHEST = 60
+        // Of the display's height.
+        const val UPRIGHT = 36
+        const val ACROSS = 60
         const val PERCENT = 100
     }
 }

@@ -33,13 +33,16 @@ class TeachPanel(root: View, private val stage: Stage) {
     init {
         name.setText(stage.phone.draft)
         name.addTextChangedListener(Typing())
+        check()
         listenToButton()
         undo.setOnClickListener { stage.phone.device?.undo() }
     }
 
     /** Show what teaching does; names: of all classes. */
     fun show(teach: TeachState, names: List<String>) {
-        isCapturing = teach is TeachState.Capturing
+        val isCapturing = teach is TeachState.Capturing
+        if (this.isCapturing && !isCapturing) button.isPressed = false // a click does not let go
+        this.isCapturing = isCapturing
         undo.isThere(teach is TeachState.Captured)
         status.say(stage.words.teach(teach))
         if (names != known) {

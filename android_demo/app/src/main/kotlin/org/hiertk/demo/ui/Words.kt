@@ -8,6 +8,7 @@ import org.hiertk.core.view.ByteUnit
 import org.hiertk.core.view.ExitAnswer
 import org.hiertk.core.view.Formats
 import org.hiertk.core.view.LinkLine
+import org.hiertk.core.view.PreviewState
 import org.hiertk.core.view.TeachState
 import org.hiertk.demo.R
 
@@ -32,6 +33,15 @@ class Words(private val context: Context) {
     fun answer(answer: ExitAnswer): String =
         context.getString(R.string.score, answer.name, formats.percent(answer.confidence.toDouble()))
 
+    /** The cloud's answer, or what is instead of it. */
+    fun cloud(answered: PreviewState.Answered): String = answered.cloud?.let(::answer) ?: context.getString(
+        when (answered.why) {
+            Why.SURE, Why.CLOUD_IS_OFF, Why.CLASS_IS_NEW, Why.NO_LINK -> R.string.not_asked
+            Why.NO_ANSWER, Why.REFUSED -> R.string.no_answer
+            Why.ASKING, Why.CLOUD_ANSWERED -> R.string.no_answer_yet
+        }
+    )
+
     /** Why that exit counts. detail: the cloud's own words. */
     fun why(why: Why, detail: String): String = when (why) {
         Why.SURE -> context.getString(R.string.why_sure)
@@ -48,17 +58,18 @@ class Words(private val context: Context) {
     fun teach(teach: TeachState): String = when (teach) {
         is TeachState.Idle -> context.getString(R.string.teach_idle)
         is TeachState.Capturing -> context.getString(R.string.teach_capturing, teach.count, teach.of)
-        is TeachState.Captured -> context.resources.getQuantityString(
-            R.plurals.teach_taken, teach.count, formats.count(teach.count.toLong()), teach.name,
-        )
+        is TeachState.Captured -> counted(R.plurals.teach_taken, teach.count, teach.name)
         is TeachState.Training ->
-            if (teach.images > 0) context.getString(R.string.teach_training, formats.count(teach.images.toLong()))
+            if (teach.images > 0) counted(R.plurals.teach_training, teach.images)
             else context.getString(R.string.teach_practising)
-        is TeachState.Paused -> context.getString(R.string.teach_paused, formats.count(teach.images.toLong()))
+        is TeachState.Paused -> counted(R.plurals.teach_paused, teach.images)
     }
 
     /** The link, in one line. */
-    fun link(link: LinkLine): String = when (link) {
+    fun link(link: LinkLine): String =
+        if (link.canRetry) context.getString(R.string.link_retry, lineOf(link)) else lineOf(link)
+
+    private fun lineOf(link: LinkLine): String = when (link) {
         is LinkLine.NotPaired -> context.getString(R.string.link_not_paired)
         is LinkLine.Connecting -> context.getString(R.string.link_connecting)
         is LinkLine.Connected ->
@@ -70,6 +81,9 @@ class Words(private val context: Context) {
             context.getString(if (link.canBeEnough) R.string.link_budget_used_up else R.string.link_budget_too_small)
         is LinkLine.Refused -> context.getString(R.string.link_refused, link.why)
     }
+
+    private fun counted(id: Int, count: Int, vararg more: String): String =
+        context.resources.getQuantityString(id, count, formats.count(count.toLong()), *more)
 
     private fun time(millis: Long): String = DateUtils.formatDateTime(context, millis, DateUtils.FORMAT_SHOW_TIME)
 }

@@ -100,6 +100,6 @@ class Pairing private constructor(
         private fun wrong(field: String, what: String) = ConfigException(line(field, what))
 
         private fun line(field: String, what: String) =
-            "$field of the pairing $what: take the code that `hiertk-cloud provision` shows"
+            "$field of the pairing $what: take the code that `hiertk-cloud pair` shows"
     }
 }

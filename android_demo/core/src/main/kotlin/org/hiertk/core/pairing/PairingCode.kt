@@ -46,7 +46,7 @@ private fun pairing(fields: Map<String, JsonElement>) = Pairing.of(
 private fun exact(fields: Map<String, JsonElement>, key: String): String {
     val value = fields[key]
     if (value !is JsonPrimitive || !value.isString) {
-        throw ConfigException("this HierTK code has no $key: show a new one with `hiertk-cloud provision`")
+        throw ConfigException("this HierTK code has no $key: show a new one with `hiertk-cloud pair`")
     }
     if (value.content != value.content.trim()) throw damaged()
     return value.content
@@ -58,9 +58,9 @@ private fun fieldsOf(json: String): Map<String, JsonElement> = try {
     throw ConfigException(damaged().message.orEmpty(), error)
 }
 
-private fun notOurs() = ConfigException("this is not a HierTK code: scan the one that `hiertk-cloud provision` shows")
+private fun notOurs() = ConfigException("this is not a HierTK code: scan the one that `hiertk-cloud pair` shows")
 
-private fun damaged() = ConfigException("this HierTK code is damaged: show a new one with `hiertk-cloud provision`")
+private fun damaged() = ConfigException("this HierTK code is damaged: show a new one with `hiertk-cloud pair`")
 
 /** Reads a JSON object in which no key is there twice. */
 private object FieldsOnce : DeserializationStrategy<Map<String, JsonElement>> {

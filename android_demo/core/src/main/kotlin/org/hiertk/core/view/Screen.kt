@@ -89,9 +89,11 @@ private fun linesOf(learning: LearningSnapshot, exported: Int): List<ClassLine> 
         slot = one.slot,
         name = one.name,
         examples = one.taught,
+        kept = one.kept,
         isProvisional = one.isProvisional,
         isKnown = one.isKnown,
         accuracy = learning.measures.heldOut[one.slot]?.accuracy ?: Double.NaN,
+        measured = learning.measures.heldOut[one.slot]?.samples ?: 0,
         canDelete = canDelete(one, exported),
     )
 }

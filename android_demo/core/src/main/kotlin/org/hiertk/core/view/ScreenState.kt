@@ -65,16 +65,18 @@ data class Counters(
 /**
  * A line of the list of classes.
  *
- * examples: images ever taught of it. isKnown: the early exit answers with it. accuracy: a share of 1
- * on held-out images, NaN until measured. canDelete: there is something of it to delete.
+ * examples: images ever taught of it. kept: in the rehearsal memory. isKnown: the early exit answers with it.
+ * accuracy: a share of 1 on `measured` held-out images, NaN for none. canDelete: there is something of it to delete.
  */
 data class ClassLine(
     val slot: Int,
     val name: String,
     val examples: Long,
+    val kept: Int,
     val isProvisional: Boolean,
     val isKnown: Boolean,
     val accuracy: Double,
+    val measured: Int,
     val canDelete: Boolean,
 )
 
@@ -100,6 +102,9 @@ sealed class LinkLine {
 
     /** Whether everything but the cloud's answer goes on alone. */
     val isOffline: Boolean get() = this !is Connected || !cloudIsThere
+
+    /** Whether trying at once may help: what is waited for is on the other side. */
+    val canRetry: Boolean get() = this is Offline || this is Refused
 }
 
 /** The whole screen at one moment; never changes. problems: a line each. */

@@ -79,7 +79,8 @@ class ScreenTest {
         assertEquals(listOf("red", "mug", "pen"), lines.map { it.name })
         assertEquals(listOf(false, true, true), lines.map { it.canDelete })
         assertEquals(listOf(0L, 18L, 0L), lines.map { it.examples })
-        assertEquals(0.5, lines[1].accuracy)
+        assertEquals(listOf(0, 18, 0), lines.map { it.kept })
+        assertEquals(0.5 to 2, lines[1].accuracy to lines[1].measured)
         assertTrue(lines[0].accuracy.isNaN() && lines[1].isProvisional)
     }
 
@@ -100,6 +101,13 @@ class ScreenTest {
         assertEquals(LinkLine.BudgetUsedUp(9, canBeEnough = false), line(Obstacle.BUDGET_TOO_SMALL))
         assertEquals(LinkLine.Refused("bad password"), linkLineOf(LinkSnapshot(LinkState.REFUSED, reason = "bad password")))
         assertEquals(LinkLine.Connecting, linkLineOf(LinkSnapshot(LinkState.CONNECTING)))
+    }
+
+    @Test
+    fun `trying at once helps against the other side's faults alone`() {
+        fun canRetry(state: LinkState, obstacle: Obstacle? = null) = linkLineOf(LinkSnapshot(state, obstacle)).canRetry
+        assertTrue(canRetry(LinkState.DISCONNECTED) && canRetry(LinkState.REFUSED))
+        assertFalse(canRetry(LinkState.CONNECTED) || canRetry(LinkState.WAITING, Obstacle.NO_NETWORK))
     }
 
     @Test
