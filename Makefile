@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 JOBS ?= 2
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-FILES = protocol toolkit edge_runtime cloud_service benchmarks tests
+FILES = protocol toolkit edge_runtime cloud_service benchmarks tests android_demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-arm64 test-boot test-android pictures-android test-faults check format bench proto clean

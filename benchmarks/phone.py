@@ -39,22 +39,10 @@ def engine_library() -> str:
 def _compile() -> None:
     if shutil.which("mvn") is None or shutil.which("java") is None:
         raise ConfigError("the phone's benchmarks need Maven, JDK 17 and gcc: install them")
-    _run(
-        [
-            *(
-                "mvn",
-                "-q",
-                "-B",
-                "-ntp",
-                "-f",
-                str(_PROJECT / "pom.xml"),
-                "-pl",
-                ",".join(_MODULES),
-            ),
-            *("test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={_CLASSPATH}"),
-            *("-Dmdep.includeScope=test", "-Dkotlin.compiler.daemon=false"),
-        ]
-    )
+    pom, modules = str(_PROJECT / "pom.xml"), ",".join(_MODULES)
+    goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={_CLASSPATH}"]
+    maven = ["mvn", "-q", "-B", "-ntp", "-f", pom, "-pl", modules]
+    _run([*maven, *goals, "-Dmdep.includeScope=test"])
 
 
 def _run(command: list[str]) -> str:

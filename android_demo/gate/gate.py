@@ -1,8 +1,9 @@
-"""Compile and package the app without Gradle: a gate for machines that Google's repository does not reach.
+"""Compile and package the app without Gradle, where Google's repository is out of reach.
 
-The app's sources and resources are compiled against the framework's classes, packed, aligned, signed with a key
-that is thrown away, and verified. The APK proves that all of this fits together; it is no release: no engine is
-inside, and nothing is desugared or shrunk. Run by `make test-android`; needs Maven, a JDK and PACKAGES.
+The app's sources and resources are compiled against the framework's classes, packed, aligned,
+signed with a key that is thrown away, and verified. The APK proves that all of this fits together;
+it is no release: no engine is inside, and nothing is desugared or shrunk. Run by `make
+test-android`; needs Maven, a JDK and PACKAGES.
 """
 
 import argparse
@@ -100,18 +101,16 @@ def named_manifest() -> str:
 
 
 def compile_sources(*, offline: bool) -> None:
-    """Compile core, learners and app with Maven, check which API they use, and lay out libraries and dexer."""
+    """Compile all with Maven, check which API it uses, and lay out libraries and dexer."""
     problem = fetch_classes(PROJECT / "target/executorch.jar", offline=offline)
     if problem is not None:
         raise GateError(f"ExecuTorch's classes: {problem}")
     options = ["-o"] if offline else []
-    # No daemon of Kotlin's is left behind.
     maven = [
         "mvn",
         "-B",
         "-q",
         *options,
-        "-Dkotlin.compiler.daemon=false",
         "-P",
         "gate",
         "-pl",
@@ -140,7 +139,7 @@ def gather_classes() -> Path:
 
 
 def is_class(name: str) -> bool:
-    """Tell whether a jar's entry is a class for Java 8; others are for newer machines than a phone is."""
+    """Tell whether a jar's entry is a class for Java 8; others are for newer machines."""
     return (
         name.endswith(".class")
         and not name.startswith("META-INF/")
@@ -228,9 +227,8 @@ def sign(aligned: Path) -> Path:
 
 def report(apk: Path) -> None:
     """Print the APK's size and its parts."""
-    print(
-        f"gate: {apk.relative_to(PROJECT)}, {megabytes(apk.stat().st_size)}, sha256 {digest(apk)[:16]}, verified"
-    )
+    size = megabytes(apk.stat().st_size)
+    print(f"gate: {apk.relative_to(PROJECT)}, {size}, sha256 {digest(apk)[:16]}, verified")
     sizes: dict[str, int] = {}
     with zipfile.ZipFile(apk) as packed:
         for entry in packed.infolist():
@@ -242,9 +240,7 @@ def report(apk: Path) -> None:
             sizes[part] = sizes.get(part, 0) + entry.compress_size
     for part, size in sorted(sizes.items(), key=lambda item: -item[1]):
         print(f"gate:   {part:24} {megabytes(size):>9}")
-    print(
-        "gate: a gate, not a release: no training engine and no bundle are inside; nothing is shrunk"
-    )
+    print("gate: no release: no training engine and no bundle are inside; nothing is shrunk")
 
 
 def kind(name: str) -> str:

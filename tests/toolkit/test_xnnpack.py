@@ -148,6 +148,16 @@ def test_normalization(tmp_path: Path) -> None:
     )
 
 
+def test_normalization_over_many_values_keeps_its_digits(tmp_path: Path) -> None:
+    """As much as PyTorch does: one float32 sum of all would lose three of them."""
+
+    def batch(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return nn.batch_norm(images, torch.zeros(2), torch.zeros(2), weight, bias, training=True)
+
+    images = 3 + noise(2, 2, 480, 512)
+    check(tmp_path, images, {"batch": (batch, [noise(2), noise(2, seed=1)])})
+
+
 def test_moving_channels(tmp_path: Path) -> None:
     def shuffle(images: Tensor) -> Tensor:
         parts = images.reshape(SAMPLES, 2, 4, 16, 18).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Write new_class.json beside this file: what `hiertk_protocol.new_class` gives, for the phone's tests.
+"""Write new_class.json beside this file: what `hiertk_protocol.new_class` gives.
 
 Run it where `hiertk` is installed; it gives the same file each time.
 """
@@ -13,7 +13,14 @@ from hiertk_protocol.new_class import imprinted_row, log_prior
 def _rows() -> list[dict[str, object]]:
     found = []
     for seed, (examples, others, known, channels) in enumerate(
-        [(1, True, 1, 1), (3, True, 4, 6), (5, False, 2, 3), (2, True, 0, 4), (4, False, 0, 2), (20, True, 10, 16)]
+        [
+            (1, True, 1, 1),
+            (3, True, 4, 6),
+            (5, False, 2, 3),
+            (2, True, 0, 4),
+            (4, False, 0, 2),
+            (20, True, 10, 16),
+        ]
     ):
         random = np.random.default_rng(seed)
         inputs = random.normal(1, 2, (examples, channels)).astype(np.float32)
