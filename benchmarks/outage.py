@@ -1,4 +1,4 @@
-"""Accuracy of both exits during and after an outage of half the run, against none."""
+"""Accuracy of both exits, and time, with 0, 10 and 50 % of the run offline."""
 
 import math
 import time
@@ -18,15 +18,15 @@ from benchmarks.workplace import Workplace, python, write_images
 
 TITLE = "Learning through an outage"
 HOW = """\
-Real processes and a real broker: one `hiertk-edge run` (ResNet-18, separation point 2, 32x32,
-ONNX Runtime, batches of 32 from Fashion-MNIST) and one `hiertk-cloud serve`. After a quarter of the
-device's steps its link to the broker is cut, and after three quarters it is restored; the other run
-has the same seed and no outage. Accuracies on held-out images, in percent: of the early exit as the
-device measures it, of the final exit as the cloud measures it on the features that it has got.
-"During" is when the device has done three quarters of its steps; "at the end" is when the cloud has
-trained on everything. The cloud here is slower than the device, with one core and replay, so that
-"during" the final exit is behind also without an outage. "From the link's return until the cloud
-has everything" tells how long it takes to catch up."""
+Real processes and a real broker: one `hiertk-edge run` (ResNet-18, separation point 2, 32x32, ONNX
+Runtime, batches of 32 from Fashion-MNIST) and one `hiertk-cloud serve`. Its link to the broker is
+cut for a share of the device's steps and restored after three quarters of them; the runs of a seed
+differ in nothing else. Accuracies on held-out images, in percent: of the early exit as the device
+measures it, of the final exit as the cloud measures it on the features that it has got. "Before it
+returns" is when the device has done three quarters of its steps; "at the end" is when the cloud
+has trained on everything. The cloud here is slower than the device, with one core and replay, so
+that the final exit is behind also without an outage, and the time is the cloud's: from the
+device's first step until the cloud has trained on everything."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ _SIZES = {
     "quick": _Size(images=1600, held_out=500, epochs=2, seeds=1),
     "full": _Size(images=2400, held_out=1000, epochs=2, seeds=3),
 }
+_SHARES = (0.0, 0.1, 0.5)
+_RETURN = 0.75  # of the steps
 _BATCH = 32
 _PATIENCE_S = 600.0
 
@@ -56,39 +58,31 @@ class _Accuracies:
 
 @dataclass(frozen=True)
 class _Run:
-    during: _Accuracies
+    before_return: _Accuracies
     at_end: _Accuracies
-    catching_up_s: float
+    seconds: float
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Return the accuracies with an outage and without."""
+    """Return the accuracies and times for each share of the run that is offline."""
     size = _SIZES[place.effort]
     folder = place.folder / "outage"
     folder.mkdir()
     train = write_images(folder / "train", "train", size.images)
     held_out = write_images(folder / "test", "test", size.held_out)
-    undisturbed: list[_Run] = []
-    cut: list[_Run] = []
+    runs: dict[float, list[_Run]] = {share: [] for share in _SHARES}
     for seed in range(size.seeds):
-        for name, runs in (("no outage", undisturbed), ("outage", cut)):
-            stage = _Stage(place, folder / f"{name}-{seed}", train, held_out, size, seed)
-            runs.append(stage.play(is_cut=runs is cut))
-            place.tell(f"{name}, seed {seed}: {runs[-1]}")
-    return [
-        *_figures("outage", cut),
-        *_figures("no outage", undisturbed),
-        Figure(
-            what="outage: from the link's return until the cloud has everything",
-            unit="s",
-            samples=tuple(run.catching_up_s for run in cut),
-        ),
-    ]
+        for share, found in runs.items():
+            stage = _Stage(place, folder / f"{share}-{seed}", train, held_out, size, seed)
+            found.append(stage.play(share))
+            place.tell(f"{share:.0%} offline, seed {seed}: {found[-1]}")
+    return [figure for share, found in runs.items() for figure in _figures(share, found)]
 
 
-def _figures(name: str, runs: list[_Run]) -> Iterator[Figure]:
+def _figures(share: float, runs: list[_Run]) -> Iterator[Figure]:
+    name = f"{share:.0%} offline"
     moments: tuple[tuple[str, Callable[[_Run], _Accuracies]], ...] = (
-        ("during", lambda run: run.during),
+        ("before the link returns" if share else "after three quarters", _before_return),
         ("at the end", lambda run: run.at_end),
     )
     for moment, of in moments:
@@ -98,6 +92,15 @@ def _figures(name: str, runs: list[_Run]) -> Iterator[Figure]:
                 unit="%",
                 samples=tuple(getattr(of(run), exit_) for run in runs),
             )
+    yield Figure(
+        what=f"{name}: until the cloud has everything",
+        unit="s",
+        samples=tuple(run.seconds for run in runs),
+    )
+
+
+def _before_return(run: _Run) -> _Accuracies:
+    return run.before_return
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,8 @@ class _Stage:
     def steps(self) -> int:
         return self.size.images // _BATCH * self.size.epochs
 
-    def play(self, *, is_cut: bool) -> _Run:
-        """Run device and cloud, and cut the link between them if asked to."""
+    def play(self, offline: float) -> _Run:
+        """Run device and cloud, and cut the link between them for a share of the steps."""
         self.folder.mkdir()
         with (
             installed_broker(self.folder / "broker") as broker,
@@ -124,18 +127,18 @@ class _Stage:
         ):
             _wait(lambda: watcher.now().model.state == ModelStatus.ONLINE)
             with self._device(link.url) as device:
-                device.wait_until(lambda line: line["edge_step"] >= self.steps // 4)
-                if is_cut:
+                started, _ = device.wait_until(lambda line: line["edge_step"] >= 1)
+                _reach(device, self.steps * (_RETURN - offline))
+                if offline:
                     link.cut()
-                _, line = device.wait_until(lambda line: line["edge_step"] >= self.steps * 3 // 4)
-                during = _accuracies(line, watcher.now().model)
-                returned = time.monotonic()
-                if is_cut:
+                line = _reach(device, self.steps * _RETURN)
+                before_return = _accuracies(line, watcher.now().model)
+                if offline:
                     link.restore()
                 _, line = device.wait_until(lambda line: line["state"] == "FINISHED")
             _wait(lambda: _has_all(watcher))
-            caught_up = time.monotonic() - returned
-            return _Run(during, _accuracies(line, watcher.now().model), caught_up)
+            seconds = time.monotonic() - started
+            return _Run(before_return, _accuracies(line, watcher.now().model), seconds)
 
     def _cloud(self, broker: Broker) -> LineProcess:
         command = python(
@@ -153,6 +156,11 @@ class _Stage:
             "--batch-size", str(_BATCH), "--evaluate-every", str(max(self.steps // 8, 1)), "--json",
         )  # fmt: skip
         return LineProcess(command, core=0)
+
+
+def _reach(device: LineProcess, step: float) -> dict[str, Any]:
+    """Wait for a step of the device's; return its status then."""
+    return device.wait_until(lambda line: line["edge_step"] >= step)[1]
 
 
 def _has_all(watcher: Watcher) -> bool:
