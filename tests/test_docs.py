@@ -17,7 +17,9 @@ from pages import (
     inline_commands,
     links,
     shell_commands,
+    table_lines,
 )
+from said_lines import can_be_said, said_lines
 from typer.core import TyperGroup
 
 from benchmarks.cli import BENCHMARKS, OF_THE_PHONE
@@ -65,6 +67,11 @@ def reached_from(start: Path) -> set[Path]:
     return reached
 
 
+def verdicts(text: str) -> set[str]:
+    """Return the rows of tables that say whether a target was met."""
+    return set(re.findall(r"^\|.* (?:met|\*\*missed[^|]*) \|.*$", text, re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_and_picture_is_there(page: Path) -> None:
     assert broken_links(page) == []
@@ -96,6 +103,21 @@ def test_make_knows_the_targets_that_are_shown(page: Path) -> None:
         words = shlex.split(line, comments=True)
         if words[0] == "make":
             subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_error_line_that_is_explained_is_one_that_a_program_says() -> None:
+    said = said_lines()
+    quoted = [line for page in PAGES for line in table_lines(page, "line")]
+    assert len(quoted) > 90
+    assert [line for line in quoted if not can_be_said(line, said)] == []
+
+
+def test_the_results_repeat_the_pages_of_the_programs_and_leave_out_no_miss() -> None:
+    told = verdicts((DOCS / "results.md").read_text())
+    study = verdicts((DOCS / "new-classes.md").read_text())
+    summary = verdicts((DOCS / "benchmarks.md").read_text().partition("\n## ")[0])
+    assert told <= study | summary
+    assert {row for row in study | summary if "**missed" in row} <= told
 
 
 def test_the_benchmarks_that_are_named_are_there() -> None:
