@@ -127,9 +127,9 @@ class _Stage:
         ):
             _wait(lambda: watcher.now().model.state == ModelStatus.ONLINE)
             with self._device(link.url) as device:
-                started, _ = device.wait_until(lambda line: line["edge_step"] >= 1)
-                _reach(device, self.steps * (_RETURN - offline))
+                started, _ = device.wait_for(state="TRAINING")
                 if offline:
+                    _reach(device, self.steps * (_RETURN - offline))
                     link.cut()
                 line = _reach(device, self.steps * _RETURN)
                 before_return = _accuracies(line, watcher.now().model)
