@@ -10,7 +10,7 @@ from typing import Any
 from hiertk.brokers import Broker, installed_broker
 from hiertk.demo.watch import Watcher
 from hiertk.link import ShapedLink
-from hiertk_protocol.hiertk_pb2 import DeviceStatus, ModelStatus
+from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from benchmarks.figures import Figure
 from benchmarks.line_process import LineProcess
@@ -136,7 +136,7 @@ class _Stage:
                 if offline:
                     link.restore()
                 _, line = device.wait_until(lambda line: line["state"] == "FINISHED")
-            _wait(lambda: _has_all(watcher))
+            _wait(lambda: watcher.now().model.consumed_total >= line["spooled_total"])
             seconds = time.monotonic() - started
             return _Run(before_return, _accuracies(line, watcher.now().model), seconds)
 
@@ -161,13 +161,6 @@ class _Stage:
 def _reach(device: LineProcess, step: float) -> dict[str, Any]:
     """Wait for a step of the device's; return its status then."""
     return device.wait_until(lambda line: line["edge_step"] >= step)[1]
-
-
-def _has_all(watcher: Watcher) -> bool:
-    now = watcher.now()
-    device = now.devices.get("device", DeviceStatus())
-    is_done = device.state == DeviceStatus.FINISHED
-    return is_done and now.model.consumed_total >= device.spooled_total
 
 
 def _accuracies(line: dict[str, Any], model: ModelStatus) -> _Accuracies:
