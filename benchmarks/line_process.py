@@ -15,6 +15,7 @@ from benchmarks.workplace import environment
 
 _STOP_TIMEOUT_S = 15.0
 _PATIENCE_S = 120.0
+_CLOUD_PATIENCE_S = 900.0
 
 
 def end_process(process: subprocess.Popen[Any], timeout_s: float) -> None:
@@ -25,6 +26,15 @@ def end_process(process: subprocess.Popen[Any], timeout_s: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def wait_for(is_there: Callable[[], bool]) -> None:
+    """Wait until a cloud has come so far. Raises RuntimeError if it does not."""
+    deadline = time.monotonic() + _CLOUD_PATIENCE_S
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the cloud does not get there")
+        time.sleep(0.2)
 
 
 class LineProcess:

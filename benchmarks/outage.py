@@ -13,7 +13,7 @@ from hiertk.link import ShapedLink
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from benchmarks.figures import Figure
-from benchmarks.line_process import LineProcess
+from benchmarks.line_process import LineProcess, wait_for
 from benchmarks.workplace import Workplace, python, write_images
 
 TITLE = "Learning through an outage"
@@ -45,7 +45,6 @@ _SIZES = {
 _SHARES = (0.0, 0.1, 0.5)
 _RETURN = 0.75  # of the steps
 _BATCH = 32
-_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class _Stage:
             Watcher(broker.url, self.place.bundle.manifest.deployment) as watcher,
             self._cloud(broker),
         ):
-            _wait(lambda: watcher.now().model.state == ModelStatus.ONLINE)
+            wait_for(lambda: watcher.now().model.state == ModelStatus.ONLINE)
             with self._device(link.url) as device:
                 started, _ = device.wait_for(state="TRAINING")
                 if offline:
@@ -136,7 +135,7 @@ class _Stage:
                 if offline:
                     link.restore()
                 _, line = device.wait_until(lambda line: line["state"] == "FINISHED")
-            _wait(lambda: watcher.now().model.consumed_total >= line["spooled_total"])
+            wait_for(lambda: watcher.now().model.consumed_total >= line["spooled_total"])
             seconds = time.monotonic() - started
             return _Run(before_return, _accuracies(line, watcher.now().model), seconds)
 
@@ -168,11 +167,3 @@ def _accuracies(line: dict[str, Any], model: ModelStatus) -> _Accuracies:
     early = line["early_exit_held_out_accuracy"]
     final = model.final_exit_held_out_accuracy
     return _Accuracies(100 * (early or 0.0), 0.0 if math.isnan(final) else 100 * final)
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError("the cloud does not get there")
-        time.sleep(0.2)
