@@ -69,6 +69,7 @@ def role_of(payload: Payload, broker: str = "mqtt://127.0.0.1", **more: Any) -> 
         "batches": IMAGES // BATCH,
         "epochs": EPOCHS,
         "rate": 1e-3,
+        "every": IMAGES // BATCH,
     }
     return Role.model_validate(settings | more)
 

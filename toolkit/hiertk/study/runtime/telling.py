@@ -37,7 +37,10 @@ def tell_each_step() -> None:
 
 
 class Snapshots:
-    """Weights on the way, for an accuracy that is measured afterwards. folder: None for none."""
+    """Weights on the way, for an accuracy that is measured afterwards.
+
+    folder: None for none. every: steps from one to the next.
+    """
 
     def __init__(self, folder: Path | None, side: str, every: int) -> None:
         self._folder = folder
@@ -50,14 +53,14 @@ class Snapshots:
         return self._folder is not None and steps // self._every > self._taken
 
     def take(self, steps: int, weights: "Mapping[str, NDArray[Any]]") -> None:
-        """Write the weights after so many steps, and tell when they were those. (StorageError)."""
+        """Write the weights after so many steps, and tell when. Raises StorageError."""
         assert self._folder is not None
         self._taken = steps // self._every
         began = time.monotonic()
         path = self._folder / f"{self._side}-{steps:08d}.safetensors"
         with atomic_file(path) as temporary:
             save_file(dict(weights), temporary)
-        tell("snapshot", file=path.name, side=self._side, taken=began)
+        tell("snapshot", file=path.name, side=self._side, steps=steps, taken=began)
 
 
 def weights_of(module: "nn.Module") -> "dict[str, NDArray[Any]]":

@@ -45,7 +45,7 @@ def _train(role: Role, wire: Wire) -> None:
     """Train on images as they come; those that come once are kept, and trained on again."""
     model = whole_network(role)
     training = FullCloudTraining(model, adamw(model, role.rate), torch.zeros(len(role.classes)))
-    snapshots = Snapshots(role.snapshots, "cloud", role.batches)
+    snapshots = Snapshots(role.snapshots, "cloud", role.every)
     tell("ready")
     kept: list[Sample] = []
     for epoch in range(role.epochs):
@@ -62,7 +62,7 @@ def _train(role: Role, wire: Wire) -> None:
 def _answer(role: Role, wire: Wire) -> None:
     """Train the cloud partition, and send each batch's gradients back."""
     cloud = SplitCloud(cloud_partition(role), role.rate)
-    snapshots = Snapshots(role.snapshots, "cloud", role.batches)
+    snapshots = Snapshots(role.snapshots, "cloud", role.every)
     tell("ready")
     for number in range(1, role.batches * role.epochs + 1):
         batch = wire.receive()

@@ -68,7 +68,7 @@ def _train(role: Role, wire: Wire) -> None:
     from hiertk.study.runtime.telling import weights_of
 
     edge = SplitEdge(edge_partition(role), role.rate)
-    snapshots = Snapshots(role.snapshots, "edge", role.batches)
+    snapshots = Snapshots(role.snapshots, "edge", role.every)
     tell("started")
     for batch in _read_ahead(_images(role, role.input, role.epochs)):
         number = batch.consumed

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ _MAX_FILE_BYTES = 1 << 20
 # magic, kind, bytes of a value, batch number, samples of the batch, first, count, C, H, W, scale
 _HEAD = struct.Struct("<2sBBIHHHHHHf")
 _MAGIC = b"HR"
-_TYPES = {1: np.dtype(np.uint8), 2: np.dtype("<f2"), 4: np.dtype("<f4")}
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype(np.uint8), 2: np.dtype("<f2"), 4: np.dtype("<f4")}
 
 Slots = npt.NDArray[np.int64]
 Values = npt.NDArray[np.uint8] | npt.NDArray[np.float16] | npt.NDArray[np.float32]

@@ -14,8 +14,8 @@ class Role(BaseModel):
 
     payload: what the device sends: raw pixels each epoch, PNG or JPEG once, or features, for which
     gradients of the same type come back. split: of the last two. batches: of an epoch. cache:
-    where decoded images are kept, as an agent does. snapshots: where weights are kept after each
-    epoch; None: nowhere. weights: what an edge partition begins with.
+    where decoded images are kept, as an agent does. snapshots: where weights are kept every so
+    many steps; None: nowhere. weights: what an edge partition begins with.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +35,7 @@ class Role(BaseModel):
     cache: Path | None = None
     weights: Path | None = None
     snapshots: Path | None = None
+    every: int = Field(default=1, ge=1)
 
     @property
     def is_split(self) -> bool:
