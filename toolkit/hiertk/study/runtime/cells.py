@@ -52,13 +52,14 @@ class CellRunner:
         if processes.snapshots is not None:
             evaluator = Evaluator(key, self._settings, self._materials, processes.snapshots)
             moments = [Moment.of(line) for line in seen.lines if line["event"] == "snapshot"]
-            marks = evaluator.marks(moments, seen.started["at"], meter)
+            marks = evaluator.marks(moments, seen.device("started")["at"], meter)
             cell = cell.model_copy(update={"marks": marks})
         shutil.rmtree(place)
         return cell
 
     def _cell(self, key: CellKey, seen: "_Seen", meter: LinkMeter, kind: str) -> Cell:
-        began, epochs, way = seen.started["at"], self._settings.epochs, WAYS[key.way]
+        started, ended = seen.device("started"), seen.device("end")
+        began, epochs, way = started["at"], self._settings.epochs, WAYS[key.way]
         steps_at = [line["at"] - began for line in seen.steps]
         up, down = meter.between(began, seen.steps[-1]["at"])
         return Cell(
@@ -68,9 +69,10 @@ class CellRunner:
             epoch_ends_s=() if key.way == REPLAY else epoch_ends(steps_at, epochs),
             up_bytes=round(up),
             down_bytes=round(down),
-            edge_busy_s=seen.ended["processor_s"] - seen.started["processor_s"],
+            edge_busy_s=ended["processor_s"] - started["processor_s"],
             cloud_busy_s=seen.steps[-1]["processor_s"] - seen.ready["processor_s"],
-            edge_peak_bytes=seen.ended["peak_bytes"],
+            edge_peak_bytes=ended["peak_bytes"],
+            edge_libraries_bytes=seen.device("loaded")["peak_bytes"],
             link=kind,
         )
 
@@ -82,15 +84,9 @@ class _Seen:
         self.lines: list[Line] = []
         self.ready: Line = {}
 
-    @property
-    def started(self) -> Line:
-        """The device's first batch."""
-        return next(line for line in self.lines if line["event"] == "started")
-
-    @property
-    def ended(self) -> Line:
-        """The device's last line."""
-        return next(line for line in self.lines if line["event"] == "end")
+    def device(self, event: str) -> Line:
+        """Return the device's line of an event: of both processes its lines come first."""
+        return next(line for line in self.lines if line["event"] == event)
 
     @property
     def steps(self) -> list[Line]:
@@ -122,7 +118,7 @@ def _play(key: CellKey, processes: Processes, link: SlowLink, seen: _Seen) -> Li
             if is_baseline:
                 cloud.wait_until(seen.until(lambda line: line["event"] == "end"))
             else:
-                messages = seen.ended["messages"]
+                messages = seen.device("end")["messages"]
                 cloud.wait_until(seen.until(_all_trained(messages, processes.passes)))
     return meter
 
@@ -131,10 +127,9 @@ def _all_trained(messages: int, passes: int) -> Callable[[Line], bool]:
     """Return the condition that the cloud has trained on each message so often."""
 
     def is_done(line: Line) -> bool:
-        return (
-            line["event"] == "progress"
-            and line["messages"] >= messages
-            and line["replayed"] >= messages * (passes - 1)
-        )
+        if line["event"] != "progress":
+            return False
+        trained, again = int(line["messages"]), int(line["replayed"])
+        return trained >= messages and again >= messages * (passes - 1)
 
     return is_done

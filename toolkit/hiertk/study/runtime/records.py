@@ -53,7 +53,8 @@ class Cell(Record):
     total_s: from the device's first batch to the cloud's last step. steady_s: of an epoch once all
     parts are busy; None where they are not busy all along. epoch_ends_s: when the cloud had done
     each epoch's steps. Bytes are of all epochs, headers included. edge_busy_s, cloud_busy_s:
-    processor time of all epochs. edge_peak_bytes: of the device's whole process. link: what kind.
+    processor time of all epochs. edge_peak_bytes: of the device's whole process;
+    edge_libraries_bytes: what it had taken before it opened its network. link: what kind.
     """
 
     key: CellKey
@@ -65,6 +66,7 @@ class Cell(Record):
     edge_busy_s: float
     cloud_busy_s: float
     edge_peak_bytes: int
+    edge_libraries_bytes: int
     link: str
     marks: tuple[Mark, ...] = ()
 

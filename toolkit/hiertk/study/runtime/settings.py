@@ -7,6 +7,7 @@ from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
 from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
+from hiertk.option_checks import check_input_size
 from hiertk.planner.plan import choose_split
 from hiertk.planner.runtime_model import Link
 from hiertk.planner.settings import PlanSettings
@@ -98,6 +99,7 @@ class RuntimeSettings:
             raise ConfigError(
                 f"{self.images} images make no whole batches of {self.batch_size}, four at least"
             )
+        check_input_size(self.input_size)
         if any(not 0 < level < 1 for level in self.levels):
             raise ConfigError("levels of accuracy are shares between 0 and 1")
         if self.epochs < 2:
@@ -107,6 +109,16 @@ class RuntimeSettings:
         """Return the same study on little, for a first look."""
         cuts = self.cuts or _cuts(self.model).rpartition(",")[2]
         return replace(self, links=_QUICK_LINKS, cuts=cuts, images=320, test_images=200, epochs=2)
+
+    def as_options(self) -> list[str]:
+        """Return the options of the command that gives the same results."""
+        options = ["--data", self.data, "--models", self.model, "--sizes", str(self.input_size)]
+        options += ["--links", ",".join(f"{link / 1e6:g}mbit" for link in self.links)]
+        options += ["--ways", ",".join(self.ways), "--cuts", self.cuts or _cuts(self.model)]
+        options += ["--images", str(self.images), "--epochs", str(self.epochs)]
+        if self.levels:
+            options += ["--levels", ",".join(f"{100 * level:g}%" for level in self.levels)]
+        return [*options, "--backend", self.backend]
 
     @property
     def batches(self) -> int:
@@ -137,6 +149,13 @@ def parse_cuts(text: str, plan: PlanSettings) -> tuple[Cut, ...]:
     """Read SPLIT:BITS, SPLIT:BITS:CHANNELS or plan, with commas between. Raises ConfigError."""
     cuts = [_planned(plan) if one == PLANNED else _cut(one) for one in text.split(",")]
     return tuple(dict.fromkeys(cuts))
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Read input sizes with commas between. Raises ConfigError."""
+    if not all(part.isdecimal() and len(part) < 6 for part in text.split(",")):
+        raise ConfigError(f"--sizes {text!r:.60}: write pixels with commas between, e.g. 32,64")
+    return tuple(int(part) for part in text.split(","))
 
 
 def plan_cells(settings: RuntimeSettings) -> list[CellKey]:

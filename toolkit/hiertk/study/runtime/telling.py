@@ -23,6 +23,11 @@ def tell(event: str, **fields: object) -> None:
     print(f"{json.dumps(line)}\n", end="", flush=True)
 
 
+def tell_loaded() -> None:
+    """Say that all libraries are loaded and nothing else is, with the memory that takes."""
+    tell("loaded", peak_bytes=peak_memory_bytes())
+
+
 def tell_end(**fields: object) -> None:
     """Print the last line, with the process's peak memory."""
     tell("end", peak_bytes=peak_memory_bytes(), **fields)

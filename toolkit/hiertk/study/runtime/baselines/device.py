@@ -18,7 +18,7 @@ from PIL import Image
 from hiertk.study.runtime.baselines.pieces import Batch, Kind
 from hiertk.study.runtime.baselines.role import Role
 from hiertk.study.runtime.baselines.wire import Wire
-from hiertk.study.runtime.telling import Snapshots, tell, tell_end
+from hiertk.study.runtime.telling import Snapshots, tell, tell_end, tell_loaded
 
 JPEG_QUALITY = 90
 
@@ -33,6 +33,7 @@ def main(role: Role) -> None:
 
 
 def _upload(role: Role, wire: Wire) -> None:
+    tell_loaded()
     passes = 1 if role.sends_once else role.epochs
     pixels_as_they_are = InputInfo(size=role.input.size, mean=(0, 0, 0), std=(1, 1, 1))
     tell("started")
@@ -67,6 +68,7 @@ def _train(role: Role, wire: Wire) -> None:
     from hiertk.study.runtime.baselines.split import SplitEdge, features_batch, tensor_of
     from hiertk.study.runtime.telling import weights_of
 
+    tell_loaded()
     edge = SplitEdge(edge_partition(role), role.rate)
     snapshots = Snapshots(role.snapshots, "edge", role.every)
     tell("started")

@@ -5,6 +5,7 @@ steps, a folder.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from hiertk_edge.config import load_config
@@ -19,7 +20,13 @@ from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
 
-from hiertk.study.runtime.telling import Snapshots, tell, tell_end
+from hiertk.study.runtime.telling import Snapshots, tell, tell_end, tell_loaded
+
+_ENGINES = {
+    "onnxruntime": "hiertk_edge.engines.ort_learner",
+    "executorch": "hiertk_edge.engines.executorch_program",
+    "torch": "hiertk_edge.engines.torch_program",
+}
 
 
 class _Observed:
@@ -32,6 +39,8 @@ class _Observed:
 
     def open_engine(self, bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
         return_freed_memory(bundle.manifest.engine.backend)
+        import_module(_ENGINES[bundle.manifest.engine.backend])
+        tell_loaded()
         learner = open_learner(bundle, threads=threads, checkpoint=checkpoint)
         assert isinstance(learner, ReadableLearner), "all three backends are"
         self._learner = learner
