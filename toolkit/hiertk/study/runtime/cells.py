@@ -61,10 +61,12 @@ class CellRunner:
         started, ended = seen.device("started"), seen.device("end")
         began, epochs, way = started["at"], self._settings.epochs, WAYS[key.way]
         steps_at = [line["at"] - began for line in seen.steps]
-        up, down = meter.between(began, seen.steps[-1]["at"])
+        # In split learning the device's last step comes after the cloud's.
+        end = ended["at"] if way.is_split_learning else seen.steps[-1]["at"]
+        up, down = meter.between(began, end)
         return Cell(
             key=key,
-            total_s=steps_at[-1],
+            total_s=end - began,
             steady_s=steady_epoch_s(steps_at, epochs) if way.is_steady else None,
             epoch_ends_s=() if key.way == REPLAY else epoch_ends(steps_at, epochs),
             up_bytes=round(up),
@@ -109,7 +111,7 @@ def _play(key: CellKey, processes: Processes, link: SlowLink, seen: _Seen) -> Li
     with LineProcess(processes.cloud(), core=_CLOUD_CORE, patience_s=_PATIENCE_S) as cloud:
         if not is_baseline:
             cloud.wait_for(event="up")
-        seen.ready = cloud.wait_for(event="ready" if is_baseline else "progress")[1]
+        seen.ready = cloud.wait_for(event="ready" if is_baseline else "trained")[1]
         with (
             LinkMeter(link) as meter,
             LineProcess(processes.device(), core=_DEVICE_CORE, patience_s=_PATIENCE_S) as device,
@@ -127,7 +129,7 @@ def _all_trained(messages: int, passes: int) -> Callable[[Line], bool]:
     """Return the condition that the cloud has trained on each message so often."""
 
     def is_done(line: Line) -> bool:
-        if line["event"] != "progress":
+        if line["event"] != "trained":
             return False
         trained, again = int(line["messages"]), int(line["replayed"])
         return trained >= messages and again >= messages * (passes - 1)

@@ -53,5 +53,4 @@ def _draw_link(axes: Any, study: RuntimeStudy, bits_per_s: float) -> None:
             axes.annotate(share, (place, seconds), ha="center", va="bottom", fontsize=7.5)
     label_axes(axes, rate_text(bits_per_s), "numbers: share of raw's time")
     axes.set_xticks([])
-    axes.set_yscale("log")
     axes.set_ylabel("seconds per epoch")

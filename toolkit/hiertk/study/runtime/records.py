@@ -50,11 +50,12 @@ class Mark(Record):
 class Cell(Record):
     """One cell's findings.
 
-    total_s: from the device's first batch to the cloud's last step. steady_s: of an epoch once all
-    parts are busy; None where they are not busy all along. epoch_ends_s: when the cloud had done
-    each epoch's steps. Bytes are of all epochs, headers included. edge_busy_s, cloud_busy_s:
-    processor time of all epochs. edge_peak_bytes: of the device's whole process;
-    edge_libraries_bytes: what it had taken before it opened its network. link: what kind.
+    total_s: from the device's first batch to the last step of either side. steady_s: of an epoch
+    once all parts are busy; None where they are not busy all along. epoch_ends_s: when the cloud
+    had done each epoch's steps; none where it takes other steps in between. Bytes are of all
+    epochs, headers included. edge_busy_s, cloud_busy_s: processor time of all epochs.
+    edge_peak_bytes: of the device's whole process; edge_libraries_bytes: what it had taken before
+    it opened its network. link: what kind.
     """
 
     key: CellKey

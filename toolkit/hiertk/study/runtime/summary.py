@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 
 from hiertk.study.runtime.records import Cell, Mark, RuntimeStudy
-from hiertk.study.runtime.settings import OURS, RAW, SPLIT_FP32, WAYS
+from hiertk.study.runtime.settings import OURS, RAW, SPLIT_FP32
 
 HEADS = (
     "way",
     "cut",
     "s/epoch",
-    "less than raw",
-    "up, MB/epoch",
-    "down, MB/epoch",
-    "device busy, s/epoch",
-    "cloud busy, s/epoch",
-    "device memory, MB",
-    "beside libraries, MB",
+    "below raw",
+    "up, MB",
+    "down, MB",
+    "device busy, s",
+    "cloud busy, s",
+    "memory, MB",
+    "own, MB",
 )
 REACHED_HEADS = ("way", "cut", "level", "early exit, s", "final exit, s", "up, MB", "down, MB")
 
@@ -85,7 +85,7 @@ def memory_pairs(study: RuntimeStudy) -> list[tuple[Cell, Cell]]:
 
 
 def row(study: RuntimeStudy, cell: Cell) -> list[str]:
-    """Return a cell as a line of a table, under HEADS."""
+    """Return a cell as a line of a table, under HEADS; bytes and busy times of an epoch."""
     epochs, less = study.settings.epochs, reduction(study, cell)
     return [
         *_names(cell),
@@ -120,4 +120,4 @@ def reached_rows(study: RuntimeStudy, cell: Cell) -> list[list[str]]:
 
 def _names(cell: Cell) -> list[str]:
     cut = cell.key.cut
-    return [WAYS[cell.key.way].title, "-" if cut is None else cut.name]
+    return [cell.key.way, "-" if cut is None else cut.name]

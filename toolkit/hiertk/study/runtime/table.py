@@ -36,7 +36,7 @@ def print_study(study: RuntimeStudy) -> None:
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     found = Table(title=title, box=SIMPLE, title_style="")
     for name in heads:
-        found.add_column(name.replace(", ", "\n"), justify="left" if name == "way" else "right")
+        found.add_column(name, justify="left" if name == "way" else "right")
     for line in rows:
         found.add_row(*line)
     return found

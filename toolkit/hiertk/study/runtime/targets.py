@@ -98,7 +98,7 @@ def _memory_of(ours: Cell, other: Cell) -> Verdict:
     less = 1 - added_bytes(ours) / added_bytes(other)
     whole = 1 - ours.edge_peak_bytes / other.edge_peak_bytes
     return Verdict(
-        what="device memory beside libraries, below split learning, "
+        what="device's own memory, below split learning's, "
         f"cut {ours.key.cut.name} (whole process: {100 * whole:.0f} %)",
         target=f"at least {100 * _LESS_MEMORY:.0f} %",
         found=f"{100 * less:.0f} %",

@@ -3,11 +3,14 @@
 import queue
 import struct
 import threading
+import time
+from collections import deque
 from types import TracebackType
 from typing import Literal
 
 from hiertk_protocol.errors import HiertkError, ProtocolError, TransportError
 from hiertk_protocol.mqtt import Handlers, Incoming, MqttLink, Will, parse_broker
+from paho.mqtt.client import MQTTMessageInfo
 from typing_extensions import Self
 
 from hiertk.study.runtime.baselines.pieces import (
@@ -19,8 +22,11 @@ from hiertk.study.runtime.baselines.pieces import (
 )
 
 WINDOW = 8  # batches that are sent and not taken yet: a sender's memory, and the broker's
+# On a link of 1.1 Mbit/s this takes 8 s, and the client's ping, which waits behind it, may take 10.
+_IN_FLIGHT_BYTES = 1 << 20
 _PATIENCE_S = 600.0
 _CONNECT_S = 60.0
+_LOOK_S = 1.0
 _ACK = struct.Struct("<2sI")
 _ACK_MAGIC = b"HA"
 _TOPIC = "hiertk-study"
@@ -40,6 +46,7 @@ class Wire:
         self._assembly = Assembly()
         self._arrived: queue.Queue[Batch | HiertkError] = queue.Queue()
         self._room = threading.Semaphore(WINDOW)
+        self._in_flight: deque[tuple[MQTTMessageInfo, int]] = deque()
         self._up = threading.Event()
         self._broken: HiertkError | None = None
         self._link = MqttLink(
@@ -102,8 +109,22 @@ class Wire:
             raise self._broken
 
     def _publish(self, topic: str, message: bytes) -> None:
-        if self._link.publish(topic, message) is None:
+        """Send a message once the broker has taken enough of those before."""
+        while sum(size for _, size in self._in_flight) > _IN_FLIGHT_BYTES - len(message):
+            self._wait_for(self._in_flight.popleft()[0])
+        sent = self._link.publish(topic, message)
+        if sent is None:
             raise self._broken or TransportError("the link is down")
+        self._in_flight.append((sent, len(message)))
+
+    def _wait_for(self, sent: MQTTMessageInfo) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not sent.is_published():
+            if self._broken is not None:
+                raise self._broken
+            if time.monotonic() > deadline:
+                raise TransportError(f"the broker has taken nothing for {_PATIENCE_S:.0f} s")
+            sent.wait_for_publish(_LOOK_S)
 
     def _receive(self, incoming: Incoming) -> None:
         """Sort what came; in the link's thread, which an error must not end."""

@@ -44,7 +44,7 @@ def _look(service: CloudService, kept: Snapshots) -> None:
     if kept.is_due(progress.cloud_step):
         kept.take(progress.cloud_step, service.between_steps(_weights))
     tell(
-        "progress",
+        "trained",
         step=progress.cloud_step,
         messages=progress.turn,
         replayed=progress.replayed_total,
