@@ -7,8 +7,8 @@ from hiertk.line_process import LineProcess
 from hiertk_protocol.errors import ConfigError, HiertkError
 
 
-def process(code: str, **more: float) -> LineProcess:
-    return LineProcess([sys.executable, "-c", code], core=0, **more)
+def process(code: str, patience_s: float = 60) -> LineProcess:
+    return LineProcess([sys.executable, "-c", code], core=0, patience_s=patience_s)
 
 
 def test_lines_come_in_order_and_others_are_passed_over() -> None:

@@ -5,12 +5,12 @@ steps, a folder.
 """
 
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from hiertk_edge.config import load_config
 from hiertk_edge.device import run_device
 from hiertk_edge.engines.backends import open_learner
+from hiertk_edge.engines.ort_engine import import_engine
 from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.learner import Learner
 from hiertk_edge.watch import Watch
@@ -19,14 +19,9 @@ from hiertk_protocol import console
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.errors import TransportError
 from hiertk_protocol.hiertk_pb2 import DeviceStatus
+from hiertk_protocol.manifest import Backend
 
 from hiertk.study.runtime.telling import Snapshots, tell, tell_end, tell_loaded
-
-_ENGINES = {
-    "onnxruntime": "hiertk_edge.engines.ort_learner",
-    "executorch": "hiertk_edge.engines.executorch_program",
-    "torch": "hiertk_edge.engines.torch_program",
-}
 
 
 class _Observed:
@@ -39,8 +34,7 @@ class _Observed:
 
     def open_engine(self, bundle: Bundle, threads: int, checkpoint: Path | None) -> Learner:
         return_freed_memory(bundle.manifest.engine.backend)
-        import_module(_ENGINES[bundle.manifest.engine.backend])
-        tell_loaded()
+        _load_libraries(bundle.manifest.engine.backend)
         learner = open_learner(bundle, threads=threads, checkpoint=checkpoint)
         assert isinstance(learner, ReadableLearner), "all three backends are"
         self._learner = learner
@@ -64,6 +58,15 @@ def main(config: str, every: str, snapshots: str | None = None) -> None:
     if status.dropped_total or status.refused_total:
         raise TransportError("batches were dropped or refused: the run says nothing")
     tell_end(messages=status.spooled_total)
+
+
+def _load_libraries(backend: Backend) -> None:
+    """Load what the engine would load later, to tell their memory from the network's."""
+    if backend == "onnxruntime":
+        import_engine()
+    else:
+        import torch  # noqa: F401
+    tell_loaded()
 
 
 if __name__ == "__main__":
