@@ -10,14 +10,14 @@ HEADS = (
     "cut",
     "s/epoch",
     "below raw",
-    "up, MB",
-    "down, MB",
-    "device busy, s",
-    "cloud busy, s",
-    "memory, MB",
-    "own, MB",
+    "up MB",
+    "down MB",
+    "device s",
+    "cloud s",
+    "memory MB",
+    "own MB",
 )
-REACHED_HEADS = ("way", "cut", "level", "early exit, s", "final exit, s", "up, MB", "down, MB")
+REACHED_HEADS = ("way", "cut", "level", "early exit s", "final exit s", "up MB", "down MB")
 
 
 def links_of(study: RuntimeStudy) -> list[float]:

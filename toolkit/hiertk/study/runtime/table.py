@@ -36,7 +36,8 @@ def print_study(study: RuntimeStudy) -> None:
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     found = Table(title=title, box=SIMPLE, title_style="")
     for name in heads:
-        found.add_column(name, justify="left" if name == "way" else "right")
+        is_name = name in {"way", "cut"}
+        found.add_column(name, justify="left" if is_name else "right", no_wrap=is_name)
     for line in rows:
         found.add_row(*line)
     return found
