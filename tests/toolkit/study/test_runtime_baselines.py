@@ -214,6 +214,18 @@ def test_garbage_on_the_topic_ends_a_cell_with_an_error(one_broker: Broker) -> N
             behind.receive()
 
 
+def test_a_side_that_fails_tells_the_other_why(one_broker: Broker) -> None:
+    def fail() -> None:
+        with Wire(one_broker.url, "cloud"):
+            raise ProtocolError("out of its mind")
+
+    with Wire(one_broker.url, "device") as front:
+        with pytest.raises(ProtocolError):
+            fail()
+        with pytest.raises(TransportError, match="the cloud is gone: out of its mind"):
+            front.receive()
+
+
 def test_a_broken_link_ends_a_cell_with_an_error(tmp_path: Path) -> None:
     with installed_broker(tmp_path / "broker") as broker, Wire(broker.url, "device") as front:
         broker.kill()

@@ -8,8 +8,8 @@ from hiertk.study.runtime.settings import OURS, RAW, SPLIT_FP32
 HEADS = (
     "way",
     "cut",
-    "s/epoch",
-    "below raw",
+    "epoch s",
+    "below raw %",
     "up MB",
     "down MB",
     "device s",
@@ -90,7 +90,7 @@ def row(study: RuntimeStudy, cell: Cell) -> list[str]:
     return [
         *_names(cell),
         f"{epoch_s(study, cell):.2f}",
-        "-" if less is None or cell.key.way == RAW else f"{100 * less:.0f} %",
+        "-" if less is None or cell.key.way == RAW else f"{100 * less:.0f}",
         f"{cell.up_bytes / epochs / 1e6:.2f}",
         f"{cell.down_bytes / epochs / 1e6:.2f}",
         f"{cell.edge_busy_s / epochs:.2f}",

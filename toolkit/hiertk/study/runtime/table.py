@@ -34,7 +34,7 @@ def print_study(study: RuntimeStudy) -> None:
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    found = Table(title=title, box=SIMPLE, title_style="")
+    found = Table(title=title, box=SIMPLE, title_style="", padding=0)
     for name in heads:
         is_name = name in {"way", "cut"}
         found.add_column(name, justify="left" if is_name else "right", no_wrap=is_name)

@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal
 
@@ -27,6 +28,7 @@ _IN_FLIGHT_BYTES = 1 << 20
 _PATIENCE_S = 600.0
 _CONNECT_S = 60.0
 _LOOK_S = 1.0
+_SHOWN = 200
 _ACK = struct.Struct("<2sI")
 _ACK_MAGIC = b"HA"
 _TOPIC = "hiertk-study"
@@ -43,6 +45,8 @@ class Wire:
     def __init__(self, broker: str, side: Side) -> None:
         other: Side = "cloud" if side == "device" else "device"
         self._batches_topic, self._acks_topic = f"{_TOPIC}/{side}/batch", f"{_TOPIC}/{side}/ack"
+        self._gone_topic = f"{_TOPIC}/{side}/gone"
+        self._other = other
         self._assembly = Assembly()
         self._arrived: queue.Queue[Batch | HiertkError] = queue.Queue()
         self._room = threading.Semaphore(WINDOW)
@@ -52,8 +56,8 @@ class Wire:
         self._link = MqttLink(
             parse_broker(broker),
             client_id=f"{_TOPIC}-{side}",
-            subscriptions=(f"{_TOPIC}/{other}/batch", f"{_TOPIC}/{other}/ack"),
-            will=Will(f"{_TOPIC}/{side}/gone", b""),
+            subscriptions=tuple(f"{_TOPIC}/{other}/{what}" for what in ("batch", "ack", "gone")),
+            will=Will(self._gone_topic, b""),
             handlers=Handlers(self._receive, self._up.set, self._break),
             max_message_bytes=MAX_PIECE_BYTES,
         )
@@ -68,9 +72,14 @@ class Wire:
     def __exit__(
         self,
         _kind: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        if error is not None:  # else the other side would wait
+            sent = self._link.publish(self._gone_topic, str(error)[:_SHOWN].encode())
+            if sent is not None:
+                with suppress(RuntimeError, ValueError):  # the link broke just now: the will speaks
+                    sent.wait_for_publish(_LOOK_S)
         self._link.stop()
 
     def send(self, batch: Batch) -> None:
@@ -129,6 +138,10 @@ class Wire:
     def _receive(self, incoming: Incoming) -> None:
         """Sort what came; in the link's thread, which an error must not end."""
         try:
+            if incoming.topic.endswith("/gone"):
+                why = incoming.payload[:_SHOWN].decode(errors="replace") or "it was killed"
+                self._fail(TransportError(f"the {self._other} is gone: {why}"))
+                return
             if incoming.topic.endswith("/ack"):
                 self._acknowledged(incoming.payload)
                 return
