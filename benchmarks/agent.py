@@ -13,15 +13,15 @@ import cv2
 import httpx2
 import numpy as np
 from hiertk.brokers import Broker, free_port, installed_broker
+from hiertk.line_process import LineProcess
 from hiertk_cloud.state import StateFolder
 from PIL import Image
 
 from benchmarks.agent_run import AgentRun
 from benchmarks.figures import Figure, at_most
-from benchmarks.line_process import LineProcess
 from benchmarks.processor import TICK_S
 from benchmarks.service_process import ServiceProcess
-from benchmarks.workplace import Workplace, python, write_images
+from benchmarks.workplace import Workplace, environment, python, write_images
 
 TITLE = "The agent beside its learner"
 HOW = """\
@@ -158,7 +158,7 @@ class _Stage:
             "benchmarks.overlap_sink",
             str(self.place.bundle.folder), broker.url, str(StateFolder(state).log),
         )  # fmt: skip
-        with LineProcess(command, core=1) as sink:
+        with LineProcess(command, core=1, environment=environment()) as sink:
             sink.wait_for(event="started")
             yield
 

@@ -13,11 +13,11 @@ import numpy as np
 from hiertk.brokers import Broker, installed_broker
 from hiertk.data import load, write_image_folder
 from hiertk.demo.watch import Watcher
+from hiertk.line_process import LineProcess
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from benchmarks.figures import Figure
-from benchmarks.line_process import LineProcess, wait_for
-from benchmarks.workplace import Workplace, python, write_images
+from benchmarks.workplace import Workplace, environment, python, wait_for, write_images
 
 TITLE = "Devices with skewed classes"
 HOW = """\
@@ -130,7 +130,7 @@ class _Stage:
             "hiertk_cloud", "serve", "--bundle", str(self.place.bundle.folder),
             "--broker", broker.url, "--state", str(self.folder / "cloud"), "--api", "", "--json",
         )  # fmt: skip
-        return LineProcess(command, core=1)
+        return LineProcess(command, core=1, environment=environment())
 
     def _device(self, number: int, broker: Broker) -> LineProcess:
         command = python(
@@ -140,7 +140,7 @@ class _Stage:
             "--data", f"folder:{self.shares[number]}", "--held-out", f"folder:{self.held_out}",
             "--epochs", str(_EPOCHS), "--batch-size", str(self.batch), "--json",
         )  # fmt: skip
-        return LineProcess(command, core=0)
+        return LineProcess(command, core=0, environment=environment())
 
 
 def _early(lines: Sequence[dict[str, Any]]) -> float:

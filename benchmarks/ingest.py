@@ -12,6 +12,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from hiertk.brokers import Broker, MosquittoBroker
+from hiertk.line_process import LineProcess
 from hiertk_cloud.ingest.ingest import Ingest
 from hiertk_cloud.ingest.limits import Limits
 from hiertk_cloud.log import DurableLog
@@ -22,8 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from benchmarks.figures import Figure, Target, at_least, at_most, interleave, ratios
 from benchmarks.ingest_sender import Outcome, Plan
-from benchmarks.line_process import LineProcess
-from benchmarks.workplace import Workplace, python
+from benchmarks.workplace import Workplace, environment, python
 
 TITLE = "Ingest: durable log and acks against a bare subscriber"
 HOW = """\
@@ -154,7 +154,9 @@ class Bench:
 
     def _send(self, broker: Broker, plan: Plan) -> Outcome:
         arguments = (str(self._place.bundle.folder), broker.url, plan.to_json())
-        with LineProcess(python("benchmarks.ingest_sender", *arguments), core=1) as sender:
+        with LineProcess(
+            python("benchmarks.ingest_sender", *arguments), core=1, environment=environment()
+        ) as sender:
             _, line = sender.wait_for(event="done")
         del line["event"]
         outcome = Outcome(**line)

@@ -9,12 +9,12 @@ from typing import Any
 
 from hiertk.brokers import Broker, installed_broker
 from hiertk.demo.watch import Watcher
+from hiertk.line_process import LineProcess
 from hiertk.link import ShapedLink
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from benchmarks.figures import Figure
-from benchmarks.line_process import LineProcess, wait_for
-from benchmarks.workplace import Workplace, python, write_images
+from benchmarks.workplace import Workplace, environment, python, wait_for, write_images
 
 TITLE = "Learning through an outage"
 HOW = """\
@@ -144,7 +144,7 @@ class _Stage:
             "hiertk_cloud", "serve", "--bundle", str(self.place.bundle.folder),
             "--broker", broker.url, "--state", str(self.folder / "cloud"), "--api", "", "--json",
         )  # fmt: skip
-        return LineProcess(command, core=1)
+        return LineProcess(command, core=1, environment=environment())
 
     def _device(self, broker: str) -> LineProcess:
         command = python(
@@ -154,7 +154,7 @@ class _Stage:
             "--epochs", str(self.size.epochs), "--seed", str(self.seed),
             "--batch-size", str(_BATCH), "--evaluate-every", str(max(self.steps // 8, 1)), "--json",
         )  # fmt: skip
-        return LineProcess(command, core=0)
+        return LineProcess(command, core=0, environment=environment())
 
 
 def _reach(device: LineProcess, step: float) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hiertk.brokers import Broker, free_port, installed_broker
+from hiertk.line_process import LineProcess
 from hiertk.link import ShapedLink
 from hiertk_cloud.state import StateFolder
 from hiertk_protocol.bundle import Bundle
 
 from benchmarks.figures import Figure, at_most
-from benchmarks.line_process import LineProcess
-from benchmarks.workplace import Workplace, export_resnet18, python, write_images
+from benchmarks.workplace import Workplace, environment, export_resnet18, python, write_images
 
 TITLE = "Overlap of edge, link and cloud"
 HOW = """\
@@ -148,7 +148,7 @@ class _Stage:
             "benchmarks.overlap_sink",
             str(self.bundle.folder), self.broker.url, str(StateFolder(state).log),
         )  # fmt: skip
-        with LineProcess(sink, core=1) as cloud, self._shaped() as link:
+        with LineProcess(sink, core=1, environment=environment()) as cloud, self._shaped() as link:
             cloud.wait_for(event="started")
             with self._device("device", link.url) as device:
                 started, _ = device.wait_for(state="DRAINING")
@@ -179,11 +179,13 @@ class _Stage:
             "--device", "device", "--data", f"folder:{self.images}",
             "--state", str(self.folder / state), "--json",
         ]  # fmt: skip
-        return LineProcess(python("hiertk_edge", *arguments), core=0)
+        return LineProcess(python("hiertk_edge", *arguments), core=0, environment=environment())
 
     def _service(self, state: str) -> LineProcess:
         arguments = [
             "serve", "--bundle", str(self.bundle.folder), "--broker", self.broker.url,
             "--state", str(self.folder / state), "--replay", "0", "--api", "", "--json",
         ]  # fmt: skip
-        return LineProcess(python("benchmarks.overlap_cloud", *arguments), core=1)
+        return LineProcess(
+            python("benchmarks.overlap_cloud", *arguments), core=1, environment=environment()
+        )

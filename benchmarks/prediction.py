@@ -8,17 +8,17 @@ from typing import Literal
 import numpy as np
 from hiertk.data import load, write_image_folder
 from hiertk.export import ExportSettings, export_bundle
+from hiertk.line_process import LineProcess
 from hiertk.planner.prediction import Prediction, Scenario, predict
 from hiertk.planner.runtime_model import Link
 from hiertk.profiling.cloud import profile_cloud_role
 from hiertk.profiling.settings import RoleSettings
+from hiertk.slow_link import SlowLink, slow_link
 from hiertk_edge.profiling import ProfileSettings, profile_edge
 from hiertk_protocol.profile import CloudProfile, EdgeProfile
 
 from benchmarks.figures import Figure, at_most
-from benchmarks.line_process import LineProcess
-from benchmarks.slow_link import SlowLink, slow_link
-from benchmarks.workplace import Workplace, python
+from benchmarks.workplace import Workplace, environment, python
 
 TITLE = "Predicted against measured time per batch"
 HOW = """\
@@ -230,7 +230,7 @@ class _Run:
             "--state", str(self.folder / "cloud"), "--replay", "0", "--api", "", "--json",
         ]  # fmt: skip
         command = python("benchmarks.overlap_cloud", *arguments)
-        return LineProcess([*self.link.cloud_prefix, *command], core=1)
+        return LineProcess([*self.link.cloud_prefix, *command], core=1, environment=environment())
 
     def _device(self, images: Path) -> LineProcess:
         arguments = [
@@ -238,4 +238,8 @@ class _Run:
             "--device", "device", "--data", f"folder:{images}",
             "--state", str(self.folder / "device"), "--json",
         ]  # fmt: skip
-        return LineProcess([*self.link.device_prefix, *python("hiertk_edge", *arguments)], core=0)
+        return LineProcess(
+            [*self.link.device_prefix, *python("hiertk_edge", *arguments)],
+            core=0,
+            environment=environment(),
+        )

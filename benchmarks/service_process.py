@@ -9,6 +9,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from hiertk.brokers import Broker
+from hiertk.line_process import end_process
 from hiertk_protocol.bundle import Bundle
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 from hiertk_protocol.messages import parse_model_status
@@ -17,7 +18,6 @@ from hiertk_protocol.topics import Topics
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from benchmarks.line_process import end_process
 from benchmarks.processor import processor_s
 from benchmarks.workplace import environment, python
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hiertk_edge.engines.backends import open_learner
 from hiertk_edge.freed_memory import return_freed_memory
-from hiertk_edge.profiling.point import peak_memory_bytes
+from hiertk_edge.peak_memory import peak_memory_bytes
 from hiertk_edge.sources import ImageBatch, open_data_set
 from hiertk_protocol.bundle import Bundle, open_bundle
 

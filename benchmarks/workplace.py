@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ _DATA = "fashion-mnist-mini"
 _IMAGES = {"tiny": 96, "quick": 3200, "full": 3200}
 _HELD_OUT = {"tiny": 64, "quick": 500, "full": 1000}
 _WARM_UP_STEPS = {"tiny": 2, "quick": 20, "full": 50}
+_PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,12 @@ def environment() -> dict[str, str]:
 def python(module: str, *arguments: str) -> list[str]:
     """Return the command line that runs a module of ours."""
     return [sys.executable, "-m", module, *arguments]
+
+
+def wait_for(is_there: Callable[[], bool]) -> None:
+    """Wait until a cloud has come so far. Raises RuntimeError if it does not."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the cloud does not get there")
+        time.sleep(0.2)

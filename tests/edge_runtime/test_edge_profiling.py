@@ -199,7 +199,8 @@ def test_the_measuring_process_has_no_torch_and_counts_its_own_memory_only(
     code = f"""
 import sys
 from pathlib import Path
-from hiertk_edge.profiling.point import measure_point, peak_memory_bytes
+from hiertk_edge.peak_memory import peak_memory_bytes
+from hiertk_edge.profiling.point import measure_point
 from hiertk_edge.profiling.records import PointSettings
 before = peak_memory_bytes()
 settings = PointSettings.model_validate_json({settings!r})

@@ -7,17 +7,16 @@ peak memory is that cut's, and memory is handled as `hiertk-edge run` does it.
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from hiertk_protocol import console
 from hiertk_protocol.bundle import Bundle, open_bundle
-from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.profile import EdgePoint
 
 import hiertk_edge.cli  # in memory as in `hiertk-edge run`
 import hiertk_edge.device  # noqa: F401
 from hiertk_edge.freed_memory import return_freed_memory
 from hiertk_edge.learner import StepwiseLearner, check_batch_size
+from hiertk_edge.peak_memory import peak_memory_bytes
 from hiertk_edge.profiling.images import open_images
 from hiertk_edge.profiling.records import MeasuredPoint, PointSettings
 from hiertk_edge.profiling.stopwatch import turns
@@ -27,7 +26,6 @@ from hiertk_edge.sources import DataSet
 from hiertk_edge.spool import Spool
 
 _WARM_UP_STEPS = 20  # features of fresh weights compress otherwise than those of trained ones
-_STATUS = Path("/proc/self/status")
 
 
 def measure_point(settings: PointSettings) -> MeasuredPoint:
@@ -78,20 +76,6 @@ def _small(learner: StepwiseLearner, source: DataSet, batch_size: int) -> StepMe
     if few == batch_size or learner.fixed_batch_size is not None:
         return None
     return StepMeter(learner, source, few)
-
-
-def peak_memory_bytes() -> int:
-    """Return this process's peak resident memory since it runs this program, libraries included.
-
-    Not ru_maxrss, which counts the memory of the process that started this one. Raises ConfigError
-    where the system does not tell.
-    """
-    try:
-        lines = _STATUS.read_text().splitlines()
-        (kilobytes,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{_STATUS} tells no peak memory: profile on a Linux device") from error
-    return 1024 * int(kilobytes)
 
 
 def _train_as_the_agent(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from hiertk_edge.images import Pixels, resize
+from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
 from hiertk.data import ImageSet
@@ -52,3 +53,24 @@ def read_images(images: ImageSet, size: int, per_class: int | None) -> Images:
         pixels.append(resize(image, info))
         slots.append(slot)
     return Images(np.stack(pixels), np.array(slots, np.int64))
+
+
+def some_of(images: Images, count: int | None) -> Images:
+    """Return so many images, drawn at random, the same ones each time; None for all.
+
+    Raises ConfigError if there are fewer.
+    """
+    if count is None or count == len(images):
+        return images
+    return images.take(drawn(len(images), count))
+
+
+def drawn(size: int, count: int) -> list[int]:
+    """Return so many numbers of `size` ones, drawn at random, the same ones each time.
+
+    Raises ConfigError if there are fewer.
+    """
+    if count > size:
+        raise ConfigError(f"the study wants {count} images, the data set has {size}")
+    chosen = np.random.default_rng(0).permutation(size)[:count]
+    return [int(one) for one in np.sort(chosen)]

@@ -4,6 +4,7 @@ import typer
 
 from hiertk.commands.study.accuracy import accuracy
 from hiertk.commands.study.new_classes import new_classes
+from hiertk.commands.study.runtime import runtime
 
 study = typer.Typer(
     name="study",
@@ -20,3 +21,4 @@ def _study() -> None:
 
 study.command()(accuracy)
 study.command(name="new-classes")(new_classes)
+study.command()(runtime)

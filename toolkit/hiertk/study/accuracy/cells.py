@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from hiertk_edge.images import normalize
-from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
 
 from hiertk.data import load
@@ -23,7 +22,7 @@ from hiertk.study.accuracy.settings import (
     VARIANTS,
     AccuracySettings,
 )
-from hiertk.study.images import Images, read_images
+from hiertk.study.images import Images, read_images, some_of
 from hiertk.study.records import read_record, write_record
 
 _TEST_BATCH = 250
@@ -44,8 +43,8 @@ def read_data(settings: AccuracySettings) -> Data:
     """Read as many images as the study takes, drawn evenly. Raises ConfigError."""
     train, test = load(settings.data, "train"), load(settings.data, "test")
     return Data(
-        train=_some(read_images(train, settings.input_size, None), settings.images),
-        test=_some(read_images(test, settings.input_size, None), settings.test_images),
+        train=some_of(read_images(train, settings.input_size, None), settings.images),
+        test=some_of(read_images(test, settings.input_size, None), settings.test_images),
         classes=len(train.classes),
     )
 
@@ -200,13 +199,3 @@ class CellRunner:
 def _best(tried: dict[float, float]) -> Tuned:
     best = max(tried, key=lambda rate: tried[rate])
     return Tuned(rate=best, tried={f"{rate:g}": share for rate, share in tried.items()})
-
-
-def _some(images: Images, count: int | None) -> Images:
-    """Return so many images, drawn at random, the same ones each time."""
-    if count is None or count == len(images):
-        return images
-    if count > len(images):
-        raise ConfigError(f"the study wants {count} images, the data set has {len(images)}")
-    chosen = np.random.default_rng(0).permutation(len(images))[:count]
-    return images.take(np.sort(chosen).tolist())

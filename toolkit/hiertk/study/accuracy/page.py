@@ -18,6 +18,7 @@ from hiertk.study.accuracy.summary import (
     variants,
     ways,
 )
+from hiertk.study.markdown import table
 from hiertk.study.spread import Spread
 
 _NOTES = Path(__file__).with_name("notes.md")
@@ -96,7 +97,7 @@ def _exits(study: AccuracyStudy) -> str:
         ]
         for point in study.points
     ]
-    return _table(["split", "early exit", *(f"final exit, {way}" for way in shown)], rows)
+    return table(["split", "early exit", *(f"final exit, {way}" for way in shown)], rows)
 
 
 def _gains(study: AccuracyStudy) -> str:
@@ -105,7 +106,7 @@ def _gains(study: AccuracyStudy) -> str:
         [str(point.split), *(_text(gain(study, point.split, way)) for way in shown)]
         for point in study.points
     ]
-    return _table(["split", *shown], rows)
+    return table(["split", *shown], rows)
 
 
 def _variant(study: AccuracyStudy, variant: str) -> str:
@@ -120,13 +121,13 @@ def _variant(study: AccuracyStudy, variant: str) -> str:
     ]
     title = f"### Variant {variant}, 4 bits (full cloud {full(study, variant).percent})"
     heads = ["split", "early exit", "final exit", "final exit of the plain network"]
-    return title + "\n\n" + _table(heads, rows)
+    return title + "\n\n" + table(heads, rows)
 
 
 def _burden(study: AccuracyStudy) -> str:
     rows = [_point(study, point) for point in study.points]
     heads = ["split", "after", "features", "parameters", "memory of a step, MB", "sent, B/sample"]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _point(study: AccuracyStudy, point: Point) -> list[str]:
@@ -147,8 +148,3 @@ def _point(study: AccuracyStudy, point: Point) -> list[str]:
 
 def _text(spread: Spread | None) -> str:
     return "-" if spread is None else spread.percent
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from hiertk_protocol.errors import TransportError
 
 from hiertk.brokers import find_mosquitto, installed_broker, mosquitto_settings
 from hiertk.link import ShapedLink
@@ -25,10 +27,19 @@ _START_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
+class Carried:
+    """Bytes that a link has carried, from the device and to it."""
+
+    up: int
+    down: int
+
+
+@dataclass(frozen=True)
 class SlowLink:
     """Where processes run, and where they find the broker.
 
-    efficiency: what of the rate is left for what TCP carries.
+    efficiency: what of the rate is left for what TCP carries. carried: counts so far; with
+    namespaces of whole packets, with the proxy of what TCP carries.
     """
 
     kind: str
@@ -37,6 +48,7 @@ class SlowLink:
     device_broker: str
     cloud_broker: str
     efficiency: float
+    carried: Callable[[], Carried]
 
 
 def has_namespaces() -> bool:
@@ -70,7 +82,15 @@ def slow_link(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
         installed_broker(folder) as broker,
         ShapedLink(broker.url, up_bits_per_s=bits_per_s) as proxy,
     ):
-        yield SlowLink("proxy", [], [], proxy.url, broker.url, efficiency=1.0)
+        yield SlowLink(
+            kind="proxy",
+            device_prefix=[],
+            cloud_prefix=[],
+            device_broker=proxy.url,
+            cloud_broker=broker.url,
+            efficiency=1.0,
+            carried=lambda: Carried(proxy.up_bytes, proxy.down_bytes),
+        )
 
 
 @contextmanager
@@ -92,7 +112,7 @@ def _namespaces(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
             _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", interface)
             _run("ip", "-n", name, "link", "set", interface, "up")
         _run("tc", "-n", device, *_shaping(_DEVICE_END, bits_per_s))
-        with _mosquitto(folder, [*inside, cloud]):
+        with _mosquitto(folder, [*inside, cloud]) as broker:
             yield SlowLink(
                 kind="namespaces",
                 device_prefix=[*inside, device],
@@ -100,6 +120,7 @@ def _namespaces(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
                 device_broker=f"mqtt://{_CLOUD_ADDRESS}:{_PORT}",
                 cloud_broker=f"mqtt://127.0.0.1:{_PORT}",
                 efficiency=0.95,
+                carried=lambda: _carried(broker.pid),
             )
     finally:
         for name in (device, cloud):
@@ -107,7 +128,7 @@ def _namespaces(folder: Path, bits_per_s: float) -> Iterator[SlowLink]:
 
 
 @contextmanager
-def _mosquitto(folder: Path, prefix: list[str]) -> Iterator[None]:
+def _mosquitto(folder: Path, prefix: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run Mosquitto with the product's own settings, but for every address of its namespace."""
     config = folder / "mosquitto.conf"
     config.write_text(mosquitto_settings("0.0.0.0", _PORT))  # noqa: S104
@@ -117,7 +138,7 @@ def _mosquitto(folder: Path, prefix: list[str]) -> Iterator[None]:
         process = subprocess.Popen([*prefix, program, "-c", str(config)], stdout=log, stderr=log)
     try:
         _wait_for_port(prefix)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()
@@ -133,8 +154,15 @@ def _wait_for_port(prefix: list[str]) -> None:
         if tried.returncode == 0:
             return
         if time.monotonic() > deadline:
-            raise RuntimeError("mosquitto does not start in its namespace")
+            raise TransportError("mosquitto does not start in its namespace")
         time.sleep(0.1)
+
+
+def _carried(process: int) -> Carried:
+    """Return what the cloud's end has counted. process: any in its namespace."""
+    lines = Path(f"/proc/{process}/net/dev").read_text().splitlines()
+    (counts,) = [line.split(":")[1].split() for line in lines if _CLOUD_END in line]
+    return Carried(up=int(counts[0]), down=int(counts[8]))
 
 
 def _shaping(interface: str, bits_per_s: float) -> tuple[str, ...]:

@@ -7,15 +7,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from benchmarks.workplace import environment
+from hiertk_protocol.errors import HiertkError, error_of_exit_code
+from typing_extensions import Self
 
 _STOP_TIMEOUT_S = 15.0
 _PATIENCE_S = 120.0
-_CLOUD_PATIENCE_S = 900.0
+_SHOWN = 200
 
 
 def end_process(process: subprocess.Popen[Any], timeout_s: float) -> None:
@@ -28,31 +29,37 @@ def end_process(process: subprocess.Popen[Any], timeout_s: float) -> None:
         process.wait()
 
 
-def wait_for(is_there: Callable[[], bool]) -> None:
-    """Wait until a cloud has come so far. Raises RuntimeError if it does not."""
-    deadline = time.monotonic() + _CLOUD_PATIENCE_S
-    while not is_there():
-        if time.monotonic() > deadline:
-            raise RuntimeError("the cloud does not get there")
-        time.sleep(0.2)
-
-
 class LineProcess:
-    """Started when entered, on one core if there are several, and ended when left."""
+    """Started when entered, on one core if there are several, and ended when left.
 
-    def __init__(self, command: list[str], *, core: int) -> None:
+    environment: None for this process's own, with one thread for the engines. patience_s: how long
+    it may say nothing while a line is waited for.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        core: int,
+        environment: Mapping[str, str] | None = None,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        self._patience_s = patience_s
         self._command = command
         self._core = core
+        self._environment = environment or os.environ | {"OMP_NUM_THREADS": "1"}
         self._lines: queue.Queue[tuple[float, dict[str, Any]] | None] = queue.Queue()
 
-    def __enter__(self) -> "LineProcess":  # noqa: PYI034
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(),
+            # Ctrl-C in the terminal reaches the one that started it alone, which ends it.
+            start_new_session=True,
+            env=self._environment,
         )
         cores = sorted(os.sched_getaffinity(0))
         # Its threads inherit this; Python has not come to start any yet.
@@ -86,13 +93,30 @@ class LineProcess:
     def wait_until(
         self, is_wanted: Callable[[dict[str, Any]], bool]
     ) -> tuple[float, dict[str, Any]]:
-        """Return the next line that is wanted, and the time at which it came."""
+        """Return the next line that is wanted, and the time at which it came.
+
+        Raises the error that the process reports if it ends before, HiertkError if it is silent.
+        """
         while True:
-            found = self._lines.get(timeout=_PATIENCE_S)
+            try:
+                found = self._lines.get(timeout=self._patience_s)
+            except queue.Empty as error:
+                raise HiertkError(
+                    f"{self._name} has said nothing for {self._patience_s:.0f} s"
+                ) from error
             if found is None:
-                raise RuntimeError(f"{' '.join(self._command)} ended: {''.join(self._errors)}")
+                raise self._error()
             if is_wanted(found[1]):
                 return found
+
+    @property
+    def _name(self) -> str:
+        return " ".join(self._command)[:_SHOWN]
+
+    def _error(self) -> HiertkError:
+        code = self._process.wait()
+        said = "".join(self._errors).strip().splitlines() or ["it said nothing"]
+        return error_of_exit_code(code)(f"{self._name} ended with exit code {code}: {said[-1]}")
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -1,0 +1,1 @@
+"""What hierarchical training is compared with: full-cloud training and split learning over MQTT."""

@@ -1,0 +1,1 @@
+"""Hierarchical training as it is deployed: `hiertk-edge run` and `hiertk-cloud serve`, observed."""

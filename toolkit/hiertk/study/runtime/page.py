@@ -1,0 +1,81 @@
+"""docs/runtime.md, written from the results."""
+
+import os
+from pathlib import Path
+
+from hiertk_protocol.files import atomic_file
+
+from hiertk.planner.amounts import rate_text
+from hiertk.study.markdown import table
+from hiertk.study.runtime.figures import draw_study
+from hiertk.study.runtime.records import RuntimeResults, RuntimeStudy
+from hiertk.study.runtime.summary import (
+    HEADS,
+    REACHED_HEADS,
+    cells_at,
+    links_of,
+    reached_rows,
+    row,
+)
+from hiertk.study.runtime.targets import verdicts
+
+_NOTES = Path(__file__).with_name("notes.md")
+_HEAD = """\
+# Runtime over a slow link: the study
+
+Written by `hiertk study runtime`: change the program or its `notes.md`, not this page. Ways of
+training side by side, in real processes over a shaped link. All figures: [{results}]({link})."""
+
+
+def write_page(page: Path, results_file: Path, results: RuntimeResults) -> None:
+    """Write the page, and its pictures beside the results. Raises StorageError."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    link = os.path.relpath(results_file, page.parent)
+    parts = [_HEAD.format(results=results_file.name, link=link)]
+    for number, study in enumerate(results.studies, start=1):
+        picture = results_file.with_name(f"{results_file.stem}-{number}.png")
+        draw_study(study, picture)
+        parts += _study(study, os.path.relpath(picture, page.parent))
+    parts.append(_NOTES.read_text(encoding="utf-8"))
+    with atomic_file(page) as temporary:
+        temporary.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", "utf-8")
+
+
+def _study(study: RuntimeStudy, picture: str) -> list[str]:
+    settings, machine = study.settings, study.machine
+    kinds = ", ".join(sorted({cell.link for cell in study.cells}))
+    return [
+        f"## {study.name}",
+        f"""\
+`{study.command}`
+
+{settings.images:,} training images, {settings.epochs} epochs, batches of {settings.batch_size},
+rate {settings.rate:g}; {settings.classes} classes; `{settings.backend}` on the device.
+Run on {study.date}: {machine.hardware.processor},
+{machine.hardware.cores} cores; link by {kinds}.""",
+        f"![Seconds per epoch, by way and link]({picture})",
+        *_targets(study),
+        *(part for bits_per_s in links_of(study) for part in _link(study, bits_per_s)),
+    ]
+
+
+def _targets(study: RuntimeStudy) -> list[str]:
+    rows = [
+        [one.what, one.target, one.found if one.is_met else f"**{one.found}**"]
+        for one in verdicts(study)
+    ]
+    heads = ["target", "wanted", "found (bold: missed)"]
+    return [table(heads, rows)] if rows else []
+
+
+def _link(study: RuntimeStudy, bits_per_s: float) -> list[str]:
+    cells = cells_at(study, bits_per_s)
+    parts = [
+        f"### {rate_text(bits_per_s)}",
+        table(HEADS, [row(study, cell) for cell in cells]),
+    ]
+    if study.settings.levels:
+        rows = [line for cell in cells for line in reached_rows(study, cell)]
+        parts.append(f"Accuracy on {study.settings.test_images:,} test images, when first reached:")
+        parts.append(table(REACHED_HEADS, rows))
+    return parts
