@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from hiertk.data import load, write_image_folder
 from hiertk.export import ExportSettings, export_bundle
+from hiertk.export.optimizer import OptimizerFlags
 from hiertk.models import NetworkSpec, open_network
 from hiertk.study.images import Images, drawn, read_images, some_of
 from hiertk.study.runtime.records import Cut
@@ -55,6 +56,7 @@ class Materials:
                     target="linux",
                     classes=self.classes,
                     backend=settings.backend,
+                    optimizer=OptimizerFlags("adamw", settings.rate),
                     class_capacity=len(self.classes),
                     input_size=settings.input_size,
                     batch_size=settings.batch_size,

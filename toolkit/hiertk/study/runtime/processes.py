@@ -102,7 +102,6 @@ class Processes:
             "training": {
                 "epochs": settings.epochs,
                 "schedule": self._way.schedule,
-                "learning_rate": settings.rate,
                 "seed": settings.seed,
                 "drain_timeout_s": _DRAIN_S,
             },
