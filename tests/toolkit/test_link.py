@@ -1,4 +1,5 @@
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +89,21 @@ def test_passes_on_the_end_of_a_connection(server: EchoServer) -> None:
         sock.shutdown(socket.SHUT_WR)
         assert receive_exactly(sock, 4) == b"last"
         assert sock.recv(1) == b""
+
+
+def test_what_a_client_sent_before_it_broke_its_connection_still_arrives() -> None:
+    reset_at_close = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"mqtt://127.0.0.1:{listener.getsockname()[1]}"
+        with ShapedLink(url, delay_s=0.2) as link, connected(link) as sock:
+            server, _ = listener.accept()
+            sock.sendall(b"farewell")
+            time.sleep(0.1)  # on its way through the link, and not yet arrived
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
+            sock.close()
+            with server:
+                assert receive_exactly(server, 8) == b"farewell"
+                assert server.recv(1) == b""
 
 
 @pytest.mark.parametrize("direction", ["up_bits_per_s", "down_bits_per_s"])

@@ -134,31 +134,16 @@ class ShapedLink:
         connection.add_done_callback(lambda _: client.close())
 
     async def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError):  # a broken connection: both sides see it end
-            reader, writer = await _open_streams(client)
+        with suppress(OSError):  # no broker: the client sees the connection end
+            broker = await self._connect()
             try:
-                await self._carry_both_ways(reader, writer)
+                await asyncio.gather(
+                    self._up.carry(client, broker), self._down.carry(broker, client)
+                )
             finally:
-                await _abort(writer)
+                broker.close()
 
-    async def _carry_both_ways(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        broker_reader, broker_writer = await self._connect()
-        carriers = [
-            *self._up.carriers(reader, broker_writer),
-            *self._down.carriers(broker_reader, writer),
-        ]
-        tasks = [asyncio.ensure_future(carrier) for carrier in carriers]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await _abort(broker_writer)
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> socket.socket:
         sock = socket.socket()
         _bound_buffers(sock)
         sock.settimeout(0)
@@ -167,7 +152,7 @@ class ShapedLink:
         except BaseException:
             sock.close()
             raise
-        return await _open_streams(sock)
+        return sock
 
 
 class _Direction:
@@ -182,12 +167,20 @@ class _Direction:
         self._chunk_bytes = _CHUNK_BYTES if bits_per_s else _FAST_CHUNK_BYTES
         self._free_at = 0.0
 
-    def carriers(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
-        """Return the two tasks that carry one connection: into the link, and out of it."""
+    async def carry(self, source: socket.socket, sink: socket.socket) -> None:
+        """Carry one connection's bytes until the source ends; the sink is told of its end.
+
+        What the source sent before it broke still arrives, as on a real link.
+        """
         in_flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(self._places())
-        return self._send(reader, in_flight), self._deliver(in_flight, writer)
+        sending = asyncio.ensure_future(self._send(source, in_flight))
+        try:
+            with suppress(OSError):  # the sink is gone; the other direction sees it, too
+                await self._deliver(in_flight, sink)
+                sink.shutdown(socket.SHUT_WR)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
     def _places(self) -> int:
         """Return how many chunks are on their way at once when the link is busy."""
@@ -197,13 +190,14 @@ class _Direction:
         return in_flight // self._chunk_bytes + 1
 
     async def _send(
-        self, reader: asyncio.StreamReader, in_flight: asyncio.Queue[tuple[float, bytes]]
+        self, source: socket.socket, in_flight: asyncio.Queue[tuple[float, bytes]]
     ) -> None:
-        clock = asyncio.get_running_loop().time
-        while chunk := await reader.read(self._chunk_bytes):
-            await self._wait_for_tokens(len(chunk))
-            await in_flight.put((clock() + self._delay_s, chunk))
-        await in_flight.put((clock() + self._delay_s, b""))
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # broken: an end like any other
+            while chunk := await loop.sock_recv(source, self._chunk_bytes):
+                await self._wait_for_tokens(len(chunk))
+                await in_flight.put((loop.time() + self._delay_s, chunk))
+        await in_flight.put((loop.time() + self._delay_s, b""))
 
     async def _wait_for_tokens(self, count: int) -> None:
         """Keep a token bucket as the time at which the link is free again."""
@@ -216,19 +210,16 @@ class _Direction:
             await asyncio.sleep(self._free_at - now)
 
     async def _deliver(
-        self, in_flight: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+        self, in_flight: asyncio.Queue[tuple[float, bytes]], sink: socket.socket
     ) -> None:
-        clock = asyncio.get_running_loop().time
-        writer.transport.set_write_buffer_limits(high=_SOCKET_BUFFER_BYTES)
+        loop = asyncio.get_running_loop()
         while True:
             due, chunk = await in_flight.get()
-            if due > clock():
-                await asyncio.sleep(due - clock())
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
             if not chunk:
-                writer.write_eof()
                 return
-            writer.write(chunk)
-            await writer.drain()
+            await loop.sock_sendall(sink, chunk)
             self.delivered_bytes += len(chunk)
 
 
@@ -246,20 +237,3 @@ def _bound_buffers(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
     # Accepted sockets inherit it. Without it small packets wait for the acknowledgement.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-async def _open_streams(sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return the streams of a connected socket; cancelled meanwhile, leave none of them open."""
-    opening = asyncio.ensure_future(asyncio.open_connection(sock=sock, limit=_SOCKET_BUFFER_BYTES))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        _, writer = await opening  # at once: the socket is connected
-        await _abort(writer)
-        raise
-
-
-async def _abort(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-    with suppress(OSError, asyncio.CancelledError):
-        await writer.wait_closed()
