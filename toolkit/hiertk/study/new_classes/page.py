@@ -16,6 +16,7 @@ from hiertk.study.new_classes.page_tables import (
 )
 from hiertk.study.new_classes.records import Study
 from hiertk.study.new_classes.summary import splits_of, verdicts
+from hiertk.study.verdicts import verdict_table
 
 _NOTES = Path(__file__).with_name("notes.md")
 
@@ -71,9 +72,5 @@ Run on {study.date}: {machine.hardware.processor}, {machine.hardware.cores} core
 
 
 def _verdicts(study: Study, split: int) -> str:
-    rows = [
-        f"| {one.what} | {one.wanted} | {one.found} | {'met' if one.is_met else '**missed**'} |"
-        for one in verdicts(study, split)
-    ]
-    head = "| what | wanted | found | verdict |\n| --- | --- | --- | --- |"
-    return "\n".join([f"## Separation point {split}: what was to be reached\n", head, *rows])
+    title = f"## Separation point {split}: what was to be reached"
+    return f"{title}\n\n{verdict_table(verdicts(study, split))}"

@@ -1,13 +1,13 @@
 """Figures of the study, out of its cells: means over seeds, and what was to be reached."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from hiertk.study.new_classes.measures import forgetting, mean_of
 from hiertk.study.new_classes.methods import JOINT, OURS, SLDA
 from hiertk.study.new_classes.records import Cell, Mark, Study
 from hiertk.study.spread import Spread
+from hiertk.study.verdicts import Verdict
 
 Exit = Literal["early", "final"]
 EXITS: tuple[Exit, ...] = ("early", "final")
@@ -97,16 +97,6 @@ def known_with(marks: Sequence[Mark]) -> Mark | None:
             break
         known = mark
     return known
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A number that was to be reached. text: what was found."""
-
-    what: str
-    wanted: str
-    found: str
-    is_met: bool
 
 
 def verdicts(study: Study, split: int) -> list[Verdict]:

@@ -41,9 +41,4 @@ def print_study(study: Study) -> None:
                 table.add_row(method, *(f"{100 * mean:.1f}" for mean in means))
         console.print(table)
         for verdict in verdicts(study, split):
-            outcome = "met" if verdict.is_met else "missed"
-            console.print(
-                f"{verdict.what}: {verdict.found}, wanted {verdict.wanted}: {outcome}",
-                soft_wrap=True,
-                markup=False,
-            )
+            console.print(verdict.line, soft_wrap=True, markup=False)
