@@ -47,6 +47,7 @@ _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 class TrainerConfig(Section):
     """How the cloud partition is trained.
 
+    precision: of training steps; with "bfloat16" convolutions and matrix products are done in it.
     replay: in batches, how many earlier samples join each new batch. replay_window: the newest
     training batches that they are drawn from, and that retention keeps. replay_balance: as many
     samples of each class, or whole batches as they came. logit_adjustment: how far the loss makes
@@ -58,6 +59,7 @@ class TrainerConfig(Section):
     """
 
     learning_rate: Finite = Field(default=1e-3, ge=1e-8, le=1.0)
+    precision: Literal["float32", "bfloat16"] = "float32"
     replay: int = Field(default=1, ge=0, le=64)
     replay_window: int = Field(default=4096, ge=1)
     replay_balance: Literal["class", "none"] = "class"

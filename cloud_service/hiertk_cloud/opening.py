@@ -62,7 +62,7 @@ def open_service(
             closing(ClassRegistry.open(folder.classes, manifest)) as registry,
         ):
             trainer = Trainer(
-                CloudLearner(module, manifest, settings.learning_rate),
+                CloudLearner(module, manifest, settings.learning_rate, settings.precision),
                 BatchSource(reader, manifest),
                 settings.trainer,
                 checkpoint=folder.checkpoint,

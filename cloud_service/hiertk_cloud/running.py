@@ -55,6 +55,7 @@ def settings_of(config: CloudConfig) -> ServiceSettings:
     max_bytes = int(log.max_gib * _GIB) or None
     return ServiceSettings(
         learning_rate=trainer.learning_rate,
+        precision=trainer.precision,
         threads=trainer.threads,
         trainer=TrainerSettings(
             replay=trainer.replay,

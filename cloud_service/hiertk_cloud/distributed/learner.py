@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hiertk_cloud.distributed.joining import Shadow
 from hiertk_cloud.training.learner import CloudLearner, Learned, Skipped, join
+from hiertk_cloud.training.precision import Precision, arithmetic
 from hiertk_cloud.training.samples import Labelled
 
 # torch 2.15 warns of the older name, and 2.14 does not know the newer one.
@@ -64,8 +65,14 @@ class RankLearner(CloudLearner):
     which torch has for GPUs only).
     """
 
-    def __init__(self, module: nn.Module, manifest: Manifest, learning_rate: float) -> None:
-        super().__init__(module, manifest, learning_rate)
+    def __init__(
+        self,
+        module: nn.Module,
+        manifest: Manifest,
+        learning_rate: float,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(module, manifest, learning_rate, precision)
         self.steps = 0
         self._nothing = torch.zeros(2, *manifest.features.shape)
         self._local = _LocalGradients()
@@ -150,7 +157,8 @@ class RankLearner(CloudLearner):
         fault = ""
         if share is not None:
             try:
-                logits = self._parallel(share.features) + self.slots.bias
+                with arithmetic(self.precision):
+                    logits = self._parallel(share.features) + self.slots.bias
             except ValueError as error:  # batch normalization of one single value per channel
                 fault, share = str(error).splitlines()[0], None
         if share is None:

@@ -50,7 +50,7 @@ def open_parts(
     """
     torch.set_num_threads(settings.threads)
     bundle_id = manifest.bundle_id
-    learner = RankLearner(module, manifest, settings.learning_rate)
+    learner = RankLearner(module, manifest, settings.learning_rate, settings.precision)
     with ExitStack() as stack:
         with group.all_or_none():
             folder = stack.enter_context(lock_rank(state, group))

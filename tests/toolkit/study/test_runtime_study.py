@@ -50,6 +50,7 @@ TINY = RuntimeSettings(
     test_images=50,
     epochs=2,
     levels=(0.02, 0.99),
+    precision="bfloat16",
 )
 
 WHOSE = ("process", "own")
@@ -175,6 +176,7 @@ def study() -> RuntimeStudy:
         batch_size=32,
         rate=1e-3,
         backend="onnxruntime",
+        precision="float32",
         levels=(0.4, 0.6),
     )
     deep, shallow = Cut(split=6, bits=4), Cut(split=4, bits=8)

@@ -55,6 +55,12 @@ def runtime(
         ),
     ] = "",
     backend: Backend = "onnxruntime",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16", help="Of the cloud's training steps, in all ways alike."
+        ),
+    ] = "float32",
     out: Annotated[
         Path, typer.Option(help="Where the results go, JSON; other studies in it stay.")
     ] = Path("runtime.json"),
@@ -90,7 +96,7 @@ def runtime(
     from hiertk.study.runtime.page import write_page
     from hiertk.study.runtime.records import RuntimeResults
     from hiertk.study.runtime.run import run_study
-    from hiertk.study.runtime.settings import WAYS, RuntimeSettings, parse_sizes
+    from hiertk.study.runtime.settings import WAYS, RuntimeSettings, parse_precision, parse_sizes
     from hiertk.study.runtime.table import print_study
 
     if page is not None:
@@ -108,6 +114,7 @@ def runtime(
             epochs=epochs,
             levels=tuple(parse_share("--levels", level) for level in levels.split(",") if level),
             backend=backend,
+            precision=parse_precision(precision),
         )
         for model in models.split(",")
         for size in parse_sizes(sizes)

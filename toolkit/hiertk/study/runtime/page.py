@@ -18,6 +18,7 @@ from hiertk.study.runtime.summary import (
     row,
 )
 from hiertk.study.runtime.targets import verdicts
+from hiertk.study.verdicts import verdict_table
 
 _NOTES = Path(__file__).with_name("notes.md")
 _HEAD = """\
@@ -42,7 +43,7 @@ def write_page(page: Path, results_file: Path, results: RuntimeResults) -> None:
 
 
 def _study(study: RuntimeStudy, picture: str) -> list[str]:
-    settings, machine = study.settings, study.machine
+    settings, machine, found = study.settings, study.machine, verdicts(study)
     kinds = ", ".join(sorted({cell.link for cell in study.cells}))
     return [
         f"## {study.name}",
@@ -50,22 +51,14 @@ def _study(study: RuntimeStudy, picture: str) -> list[str]:
 `{study.command}`
 
 {settings.images:,} training images, {settings.epochs} epochs, batches of {settings.batch_size},
-rate {settings.rate:g}; {settings.classes} classes; `{settings.backend}` on the device.
+rate {settings.rate:g}; {settings.classes} classes; `{settings.backend}` on the device,
+{settings.precision} in the cloud.
 Run on {study.date}: {machine.hardware.processor},
 {machine.hardware.cores} cores; link by {kinds}.""",
         f"![Seconds per epoch, by way and link]({picture})",
-        *_targets(study),
+        *([verdict_table(found)] if found else []),
         *(part for bits_per_s in links_of(study) for part in _link(study, bits_per_s)),
     ]
-
-
-def _targets(study: RuntimeStudy) -> list[str]:
-    rows = [
-        [one.what, one.target, one.found if one.is_met else f"**{one.found}**"]
-        for one in verdicts(study)
-    ]
-    heads = ["target", "wanted", "found (bold: missed)"]
-    return [table(heads, rows)] if rows else []
 
 
 def _link(study: RuntimeStudy, bits_per_s: float) -> list[str]:

@@ -1,6 +1,7 @@
 """What the study of runtime finds."""
 
 from hiertk.study.records import Machine, Record
+from hiertk.study.runtime.baselines.role import Precision
 
 
 class Cut(Record):
@@ -85,6 +86,7 @@ class Settings(Record):
     batch_size: int
     rate: float
     backend: str
+    precision: Precision
     levels: tuple[float, ...]
 
 
@@ -102,7 +104,8 @@ class RuntimeStudy(Record):
         """What it is a study of."""
         settings = self.settings
         size = settings.input_size
-        return f"{settings.model}, {settings.data}, {size}x{size}"
+        cloud = "" if settings.precision == "float32" else f", {settings.precision} in the cloud"
+        return f"{settings.model}, {settings.data}, {size}x{size}{cloud}"
 
 
 class RuntimeResults(Record):

@@ -59,5 +59,6 @@ def _as_written(settings: RuntimeSettings, classes: int) -> Settings:
         batch_size=settings.batch_size,
         rate=settings.rate,
         backend=settings.backend,
+        precision=settings.precision,
         levels=settings.levels,
     )

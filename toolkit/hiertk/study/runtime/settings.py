@@ -1,7 +1,7 @@
 """How large the study of runtime is, and which of its cells there are."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
@@ -11,7 +11,7 @@ from hiertk.option_checks import check_input_size
 from hiertk.planner.plan import choose_split
 from hiertk.planner.runtime_model import Link
 from hiertk.planner.settings import PlanSettings
-from hiertk.study.runtime.baselines.role import Payload
+from hiertk.study.runtime.baselines.role import Payload, Precision
 from hiertk.study.runtime.records import CellKey, Cut
 
 PLANNED = "plan"
@@ -71,7 +71,8 @@ class RuntimeSettings:
 
     cuts: see parse_cuts; empty for the network's own. images: of the training part. levels: of
     accuracy, to be measured when and after how many bytes each is reached; none: not measured.
-    backend: what trains on the device in hierarchical training.
+    backend: what trains on the device in hierarchical training. precision: of the cloud's training
+    steps, in all ways alike.
     """
 
     data: str = "fashion-mnist"
@@ -87,6 +88,7 @@ class RuntimeSettings:
     rate: float = 1e-3
     levels: tuple[float, ...] = ()
     backend: str = "onnxruntime"
+    precision: Precision = "float32"
     seed: int = 0
 
     def check(self) -> None:
@@ -118,7 +120,7 @@ class RuntimeSettings:
         options += ["--images", str(self.images), "--epochs", str(self.epochs)]
         if self.levels:
             options += ["--levels", ",".join(f"{100 * level:g}%" for level in self.levels)]
-        return [*options, "--backend", self.backend]
+        return [*options, "--backend", self.backend, "--precision", self.precision]
 
     @property
     def batches(self) -> int:
@@ -156,6 +158,13 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and len(part) < 6 for part in text.split(",")):
         raise ConfigError(f"--sizes {text!r:.60}: write pixels with commas between, e.g. 32,64")
     return tuple(int(part) for part in text.split(","))
+
+
+def parse_precision(text: str) -> Precision:
+    """Read the name of a precision. Raises ConfigError."""
+    if text not in get_args(Precision):
+        raise ConfigError(f"--precision {text!r:.60}: choose from {', '.join(get_args(Precision))}")
+    return cast("Precision", text)
 
 
 def plan_cells(settings: RuntimeSettings) -> list[CellKey]:

@@ -30,7 +30,7 @@ def print_study(study: RuntimeStudy) -> None:
             rows = [line for cell in cells for line in reached_rows(study, cell)]
             console.print(_table(f"{title}: accuracy", REACHED_HEADS, rows))
     for one in verdicts(study):
-        console.print(f"{one.what}: {one.found} ({one.target}{'' if one.is_met else ', missed'})")
+        console.print(one.line, soft_wrap=True, markup=False)
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -1,7 +1,6 @@
 """What the study of runtime was to show, and what it shows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hiertk.study.runtime.records import Cell, RuntimeStudy
 from hiertk.study.runtime.settings import EDGE_FIRST, JPEG, OURS, REPLAY, SPLIT_FP32
@@ -14,6 +13,7 @@ from hiertk.study.runtime.summary import (
     memory_pairs,
     reduction,
 )
+from hiertk.study.verdicts import Verdict
 
 SLOW = 1.1e6
 _HIERARCHICAL = (OURS, EDGE_FIRST, REPLAY)
@@ -25,16 +25,6 @@ _LESS_TIME = {
 }
 _OF_SPLIT_BYTES = 0.1
 _LESS_MEMORY = 0.58
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One target against what was found."""
-
-    what: str
-    target: str
-    found: str
-    is_met: bool
 
 
 def verdicts(study: RuntimeStudy) -> list[Verdict]:
@@ -51,7 +41,7 @@ def _time(study: RuntimeStudy) -> list[Verdict]:
     return [
         Verdict(
             what=f"time per epoch below raw each epoch, 1.1 Mbit/s, cut {cell.key.cut.name}",
-            target=f"at least {100 * target:.0f} %",
+            wanted=f"at least {100 * target:.0f} %",
             found=f"{100 * less:.1f} %",
             is_met=less >= target,
         )
@@ -98,7 +88,7 @@ def _memory_below(what: str, ours: Cell, less: float) -> Verdict:
     assert ours.key.cut is not None
     return Verdict(
         what=f"device's peak memory ({what}) below split learning's, cut {ours.key.cut.name}",
-        target=f"at least {100 * _LESS_MEMORY:.0f} %",
+        wanted=f"at least {100 * _LESS_MEMORY:.0f} %",
         found=f"{100 * less:.0f} %",
         is_met=less >= _LESS_MEMORY,
     )

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from hiertk_cloud.training.precision import arithmetic
 from hiertk_edge.images import Pixels, normalize, read_image_bytes
 from hiertk_protocol import console
 from hiertk_protocol.errors import ConfigError, ProtocolError
@@ -52,7 +53,8 @@ def _train(role: Role, wire: Wire) -> None:
         comes = not role.sends_once or epoch == 0
         samples = _coming(role, wire) if comes else _again(kept, epoch)
         for number, (pixels, labels) in enumerate(samples, start=epoch * role.batches + 1):
-            training.step(torch.from_numpy(normalize(pixels, role.input)), labels)
+            with arithmetic(role.precision):
+                training.step(torch.from_numpy(normalize(pixels, role.input)), labels)
             if role.sends_once and comes:
                 kept.append((pixels, labels))
             if snapshots.is_due(number):
@@ -68,7 +70,8 @@ def _answer(role: Role, wire: Wire) -> None:
         batch = wire.receive()
         wire.acknowledge(batch)
         features, labels = tensor_of(batch, Kind.FEATURES), labels_of(batch, len(role.classes))
-        gradients = cloud.gradients(features, labels)
+        with arithmetic(role.precision):
+            gradients = cloud.gradients(features, labels)
         # Before the own update: the device waits.
         wire.reply(gradients_batch(gradients, number, is_half=role.payload == "fp16"))
         cloud.update()

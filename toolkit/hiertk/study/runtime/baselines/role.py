@@ -7,6 +7,7 @@ from hiertk_protocol.manifest import InputInfo
 from pydantic import BaseModel, ConfigDict, Field
 
 Payload = Literal["raw", "png", "jpeg", "fp32", "fp16"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Role(BaseModel):
@@ -15,7 +16,8 @@ class Role(BaseModel):
     payload: what the device sends: raw pixels each epoch, PNG or JPEG once, or features, for which
     gradients of the same type come back. split: of the last two. batches: of an epoch. cache:
     where decoded images are kept, as an agent does. snapshots: where weights are kept every so
-    many steps; None: nowhere. weights: what an edge partition begins with.
+    many steps; None: nowhere. weights: what an edge partition begins with. precision: of the
+    cloud's training steps.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +32,7 @@ class Role(BaseModel):
     batches: int = Field(ge=1)
     epochs: int = Field(ge=1)
     rate: float = Field(gt=0)
+    precision: Precision = "float32"
     seed: int = Field(default=0, ge=0)
     images: Path | None = None
     cache: Path | None = None
