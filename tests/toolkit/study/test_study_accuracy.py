@@ -7,7 +7,7 @@ import pytest
 import torch
 from hiertk.models import CutSpec, NetworkSpec
 from hiertk.study.accuracy.page import write_page
-from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy
+from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Cell
 from hiertk.study.accuracy.run import run_study
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Schedule
 from hiertk.study.accuracy.settings import (
@@ -19,7 +19,7 @@ from hiertk.study.accuracy.settings import (
     CloudWay,
     plan_cells,
 )
-from hiertk.study.accuracy.summary import early, final, full, gain, near_full, ways
+from hiertk.study.accuracy.summary import early, final, full, gain, verdicts, ways
 from hiertk.study.accuracy.table import print_study
 from hiertk.study.records import read_record, write_record
 from hiertk_protocol.errors import ConfigError
@@ -120,7 +120,6 @@ def test_a_tiny_study_end_to_end(
         assert spread is not None
         assert len(spread.values) == 2
     assert final(done, 6, "bottleneck", REPLAY.name) is None
-    assert set(near_full(done, SENT.name)) <= {6}
     assert set(done.rates.cloud.tried) == {"0.0003", "0.001", "0.003"}
 
     file = tmp_path / "results" / "accuracy.json"
@@ -134,6 +133,23 @@ def test_a_tiny_study_end_to_end(
     assert (tmp_path / "results" / "accuracy-1.png").stat().st_size > 10_000
     print_study(done)
     assert "32x32, bottleneck:" in capsys.readouterr().out
+
+
+def test_the_verdicts_are_of_means_over_the_seeds(done: AccuracyStudy) -> None:
+    def with_shares(cell: Cell) -> Cell:
+        whole, early_exit, own = (0.90, 0.80), 0.86, (0.892, 0.802)
+        if cell.key.split is None:
+            return cell.model_copy(update={"final": {"whole": whole[cell.key.seed]}})
+        shares = {**cell.final, SENT.name: own[cell.key.seed]}
+        return cell.model_copy(update={"early": early_exit, "final": shares})
+
+    study = done.model_copy(update={"cells": tuple(map(with_shares, done.cells))})
+    found = {one.what: one for one in verdicts(study)}
+    below = found["final exit below full cloud, separation point 6"]
+    assert (below.wanted, below.found, below.is_met) == ("at most 0.5 points", "0.30 points", True)
+    above = found["final exit above early exit, separation point 6, bottleneck"]
+    assert (above.found, above.is_met) == ("-1.30 points", False)
+    assert len(found) == 4
 
 
 def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(done: AccuracyStudy) -> None:

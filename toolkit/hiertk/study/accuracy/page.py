@@ -9,17 +9,17 @@ from hiertk.study.accuracy.figures import draw_study
 from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point
 from hiertk.study.accuracy.settings import LARGER, REPLAY, SENT
 from hiertk.study.accuracy.summary import (
-    ALLOWED,
     early,
     final,
     full,
     gain,
-    near_full,
     variants,
+    verdicts,
     ways,
 )
 from hiertk.study.markdown import table
 from hiertk.study.spread import Spread
+from hiertk.study.verdicts import verdict_table
 
 _NOTES = Path(__file__).with_name("notes.md")
 _HEAD = """\
@@ -63,7 +63,8 @@ Run on {study.date}: {machine.hardware.processor},
 {machine.hardware.cores} cores ({study.device});
 {study.seconds / 60:.0f} minutes of one process.""",
         f"![Accuracy, and the device's burden, by separation point]({picture})",
-        _verdict(study),
+        f"Full-cloud training reaches **{full(study).percent}**. As it is deployed, at 4 bits:",
+        verdict_table(verdicts(study)),
         "### Both exits",
         _exits(study),
         "### What the cloud adds: final exit above early exit, points",
@@ -72,19 +73,6 @@ Run on {study.date}: {machine.hardware.processor},
         "### What a device carries",
         _burden(study),
     ]
-
-
-def _verdict(study: AccuracyStudy) -> str:
-    whole = full(study)
-    lines = [f"Full-cloud training reaches **{whole.percent}**."]
-    for way in (SENT.name, REPLAY.name):
-        near = near_full(study, way)
-        found = ", ".join(map(str, near)) or "none"
-        lines.append(
-            f"Separation points whose final exit ({way}) is at most {100 * ALLOWED:g} points below "
-            f"it: {found}."
-        )
-    return " ".join(lines)
 
 
 def _exits(study: AccuracyStudy) -> str:

@@ -3,9 +3,10 @@
 from hiertk.study.accuracy.records import AccuracyStudy, Cell
 from hiertk.study.accuracy.settings import PLAIN, SENT, VARIANTS
 from hiertk.study.spread import Spread
+from hiertk.study.verdicts import Verdict
 
 WHOLE = "whole"
-ALLOWED = 0.005  # share of images by which the final exit may be below full-cloud training
+ALLOWED = 0.5  # points by which the final exit may be below full-cloud training
 
 
 def cells_at(study: AccuracyStudy, split: int | None, variant: str = PLAIN) -> dict[int, Cell]:
@@ -66,11 +67,33 @@ def variants(study: AccuracyStudy) -> list[str]:
     return list(dict.fromkeys(cell.key.variant for cell in study.cells))
 
 
-def near_full(study: AccuracyStudy, way: str) -> list[int]:
-    """Return the separation points whose final exit is near enough to full-cloud training."""
-    found = []
-    for point in study.points:
-        share = final(study, point.split, way=way)
-        if share is not None and full(study).mean - share.mean <= ALLOWED:
-            found.append(point.split)
-    return found
+def verdicts(study: AccuracyStudy) -> list[Verdict]:
+    """Judge every cut as it is deployed, with features of 4 bits; each a mean over seeds."""
+    return [
+        one
+        for variant in variants(study)
+        for point in study.points
+        for one in _verdicts_at(study, point.split, variant)
+    ]
+
+
+def _verdicts_at(study: AccuracyStudy, split: int, variant: str) -> list[Verdict]:
+    share = final(study, split, variant)
+    assert share is not None
+    where = f"separation point {split}" + ("" if variant == PLAIN else f", {variant}")
+    below = 100 * (full(study, variant).mean - share.mean)
+    above = 100 * (share.mean - early(study, split, variant).mean)
+    return [
+        Verdict(
+            what=f"final exit below full cloud, {where}",
+            wanted=f"at most {ALLOWED:g} points",
+            found=f"{below:.2f} points",
+            is_met=below <= ALLOWED,
+        ),
+        Verdict(
+            what=f"final exit above early exit, {where}",
+            wanted="above 0",
+            found=f"{above:.2f} points",
+            is_met=above > 0,
+        ),
+    ]

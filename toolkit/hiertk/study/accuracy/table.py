@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hiertk.study.accuracy.records import AccuracyStudy
-from hiertk.study.accuracy.summary import early, final, full, variants, ways
+from hiertk.study.accuracy.summary import early, final, full, variants, verdicts, ways
 
 
 def print_study(study: AccuracyStudy) -> None:
@@ -26,3 +26,5 @@ def print_study(study: AccuracyStudy) -> None:
                 *(share.percent if share else "-" for share in shares),
             )
         console.print(table)
+    for one in verdicts(study):
+        console.print(one.line, soft_wrap=True, markup=False)
