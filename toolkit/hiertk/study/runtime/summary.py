@@ -80,7 +80,6 @@ def memory_pairs(study: RuntimeStudy) -> list[tuple[Cell, Cell]]:
         and ours.key.cut is not None
         and other.key.cut is not None
         and ours.key.cut.split == other.key.cut.split
-        and ours.key.cut.bottleneck is None
     ]
 
 
