@@ -42,12 +42,10 @@ def draw_study(study: RuntimeStudy, path: Path) -> None:
 
 def _draw_link(axes: Any, study: RuntimeStudy, bits_per_s: float) -> None:
     raw = best(study, bits_per_s, RAW)
-    for place, (way, color) in enumerate(_COLORS.items()):
-        cell = best(study, bits_per_s, way)
-        if cell is None:
-            continue
+    found = {way: cell for way in _COLORS if (cell := best(study, bits_per_s, way)) is not None}
+    for place, (way, cell) in enumerate(found.items()):
         seconds = epoch_s(study, cell)
-        axes.bar(place, seconds, color=color, width=0.8, label=WAYS[way].title)
+        axes.bar(place, seconds, color=_COLORS[way], width=0.8, label=WAYS[way].title)
         if raw is not None:
             share = f"{seconds / epoch_s(study, raw):.2f}"
             axes.annotate(share, (place, seconds), ha="center", va="bottom", fontsize=7.5)

@@ -69,6 +69,10 @@ def _link(study: RuntimeStudy, bits_per_s: float) -> list[str]:
     ]
     if study.settings.levels:
         rows = [line for cell in cells for line in reached_rows(study, cell)]
-        parts.append(f"Accuracy on {study.settings.test_images:,} test images, when first reached:")
+        levels = ", ".join(f"{100 * level:g}" for level in study.settings.levels)
+        parts.append(
+            f"When {levels} % of {study.settings.test_images:,} test images were first right; "
+            "a level that has no line was not reached:"
+        )
         parts.append(table(REACHED_HEADS, rows))
     return parts

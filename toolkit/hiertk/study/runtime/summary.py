@@ -100,10 +100,12 @@ def row(study: RuntimeStudy, cell: Cell) -> list[str]:
 
 
 def reached_rows(study: RuntimeStudy, cell: Cell) -> list[list[str]]:
-    """Return when a cell reached each level of accuracy, under REACHED_HEADS."""
+    """Return when a cell reached each level of accuracy that it reached, under REACHED_HEADS."""
     rows = []
     for level in study.settings.levels:
         early, final = (reached(cell, level, exit_) for exit_ in ("early", "final"))
+        if early is None and final is None:
+            continue
         rows.append(
             [
                 *_names(cell),
