@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from hiertk.study.accuracy.settings import (
 )
 from hiertk.study.accuracy.summary import early, final, full, gain, verdicts, ways
 from hiertk.study.accuracy.table import print_study
+from hiertk.study.precision import Precision
 from hiertk.study.records import read_record, write_record
 from hiertk_protocol.errors import ConfigError
 
@@ -81,6 +83,30 @@ def test_the_edge_learns_the_same_whatever_clouds_stand_behind_it() -> None:
     assert alone.sent_bytes(test[0][0]) == beside.sent_bytes(test[0][0])
     shares = dict(zip((*BITS, REPLAY, LARGER), beside.evaluate(test).finals, strict=True))
     assert shares[SENT] == alone.evaluate(test).finals[0]
+
+
+def test_precision_is_the_clouds_and_leaves_the_edge_as_it_is() -> None:
+    found = []
+    for precision in get_args(Precision):
+        cloud = Schedule(1e-3, 4, precision)
+        run = HierarchicalRun(
+            CutSpec(SPEC, 2), [(SENT, cloud)], Schedule(1e-3, 4), device=CPU, seed=0
+        )
+        for number, batch in enumerate(batches(4)):
+            run.step(number, batch)
+        edge = [value for value in run._edge.state_dict().values() if value.is_floating_point()]
+        cloud_values = run._clouds[0].training.cloud.state_dict().values()
+        found.append((edge, [value for value in cloud_values if value.is_floating_point()]))
+    (edge, own), (same_edge, other) = found
+    assert all(torch.equal(one, two) for one, two in zip(edge, same_edge, strict=True))
+    assert not all(torch.equal(one, two) for one, two in zip(own, other, strict=True))
+    assert {value.dtype for value in other} == {torch.float32}
+
+
+def test_fewer_ways_leave_the_bits_that_are_deployed() -> None:
+    settings = replace(TINY, ways=("4", "replay"))
+    assert settings.clouds("plain") == (SENT, REPLAY)
+    assert settings.clouds("bottleneck") == (SENT,)
 
 
 def test_a_larger_cloud_partition_has_the_deeper_networks_layers() -> None:
@@ -168,6 +194,8 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(done: Accu
     [
         (replace(TINY, variants=("plain", "wide")), "unknown variant 'wide'"),
         (replace(TINY, variants=("group",)), "need plain"),
+        (replace(TINY, ways=("4", "2")), "unknown way '2'"),
+        (replace(TINY, ways=("float",)), "the ways need 4"),
         (replace(TINY, images=10**6), "wants 1000000 images, the data set has 6000"),
         (replace(TINY, data="nothing"), "unknown data set"),
     ],

@@ -9,6 +9,7 @@ import typer
 from hiertk_protocol import console
 
 from hiertk.commands.options import Debug, Json
+from hiertk.commands.study.options import Precision
 
 
 def accuracy(
@@ -32,6 +33,14 @@ def accuracy(
         int | None, typer.Option(min=320, help="Training images, drawn evenly. Default: all.")
     ] = None,
     passes: Annotated[int, typer.Option(min=1, max=1000, help="Over the training images.")] = 4,
+    ways: Annotated[
+        str,
+        typer.Option(
+            help="Clouds behind the plain network: features as float, at 8 or at 4 bits; at 4 bits "
+            "with replay, or a larger cloud partition. 4 is needed."
+        ),
+    ] = "float,8,4,replay,larger",
+    precision: Precision = "float32",
     out: Annotated[
         Path, typer.Option(help="Where the results go, JSON; other studies in it stay.")
     ] = Path("accuracy.json"),
@@ -69,6 +78,7 @@ def accuracy(
     from hiertk.study.accuracy.settings import AccuracySettings
     from hiertk.study.accuracy.table import print_study
     from hiertk.study.drawing import check_page
+    from hiertk.study.precision import parse_precision
     from hiertk.study.records import read_record, write_record
 
     if page is not None:
@@ -83,6 +93,8 @@ def accuracy(
         seeds=tuple(range(seeds)),
         images=images,
         passes=passes,
+        ways=tuple(ways.split(",")),
+        precision=parse_precision(precision),
     )
     settings = settings.quick() if quick else settings
     done = run_study(

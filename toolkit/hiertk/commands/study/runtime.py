@@ -9,6 +9,7 @@ import typer
 from hiertk_protocol import console
 
 from hiertk.commands.options import Backend, Debug, Json
+from hiertk.commands.study.options import Precision
 
 if TYPE_CHECKING:
     from hiertk.study.runtime.settings import RuntimeSettings
@@ -55,12 +56,7 @@ def runtime(
         ),
     ] = "",
     backend: Backend = "onnxruntime",
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="float32|bfloat16", help="Of the cloud's training steps, in all ways alike."
-        ),
-    ] = "float32",
+    precision: Precision = "float32",
     out: Annotated[
         Path, typer.Option(help="Where the results go, JSON; other studies in it stay.")
     ] = Path("runtime.json"),
@@ -92,11 +88,12 @@ def runtime(
     console.terminate_like_interrupt()
     from hiertk.planner.units import parse_rate, parse_share
     from hiertk.study.drawing import check_page
+    from hiertk.study.precision import parse_precision
     from hiertk.study.records import read_record, write_record
     from hiertk.study.runtime.page import write_page
     from hiertk.study.runtime.records import RuntimeResults
     from hiertk.study.runtime.run import run_study
-    from hiertk.study.runtime.settings import WAYS, RuntimeSettings, parse_precision, parse_sizes
+    from hiertk.study.runtime.settings import WAYS, RuntimeSettings, parse_sizes
     from hiertk.study.runtime.table import print_study
 
     if page is not None:

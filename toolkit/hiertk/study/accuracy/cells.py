@@ -145,7 +145,7 @@ class CellRunner:
         spec = settings.network(self._data.classes, variant.normalization)
         width = open_network(spec).point(key.split).feature_shape[0]
         bottleneck = width // NARROWED_TO if variant.narrowed else None
-        ways = settings.ways(key.variant)
+        ways = settings.clouds(key.variant)
         cloud = self._schedule(rates.cloud.rate, train)
         run = HierarchicalRun(
             CutSpec(spec, key.split, bottleneck),
@@ -168,7 +168,8 @@ class CellRunner:
         )
 
     def _schedule(self, rate: float, train: Images) -> Schedule:
-        return Schedule(rate, self._settings.passes * (len(train) // self._settings.batch_size))
+        steps = self._settings.passes * (len(train) // self._settings.batch_size)
+        return Schedule(rate, steps, self._settings.precision)
 
     def _train(self, step: Callable[[int, Labelled], None], train: Images, seed: int) -> None:
         """Go over the images in an order that the seed decides, whatever is trained."""

@@ -1,5 +1,6 @@
 """What the study of accuracy finds."""
 
+from hiertk.study.precision import Precision, in_the_cloud
 from hiertk.study.records import Machine, Record
 
 
@@ -73,6 +74,7 @@ class Settings(Record):
     test_images: int
     passes: int
     batch_size: int
+    precision: Precision
 
 
 class AccuracyStudy(Record):
@@ -91,8 +93,8 @@ class AccuracyStudy(Record):
     def name(self) -> str:
         """What it is a study of."""
         settings = self.settings
-        size = settings.input_size
-        return f"{settings.model}, {settings.data}, {size}x{size}"
+        size, cloud = settings.input_size, in_the_cloud(settings.precision)
+        return f"{settings.model}, {settings.data}, {size}x{size}{cloud}"
 
     @property
     def seconds(self) -> float:

@@ -113,6 +113,7 @@ def _as_written(settings: AccuracySettings, data: Data) -> Settings:
         test_images=len(data.test),
         passes=settings.passes,
         batch_size=settings.batch_size,
+        precision=settings.precision,
     )
 
 

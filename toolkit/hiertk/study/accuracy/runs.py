@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from hiertk_cloud.training.precision import arithmetic
 from hiertk_protocol.codec import encode, quantize
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from hiertk.models import CutSpec, NetworkSpec, Sides, both_sides, open_network
 from hiertk.study.accuracy.settings import SENT, CloudWay
+from hiertk.study.precision import Precision
 from hiertk.training import FullCloudTraining, HierarchicalTraining
 
 WEIGHT_DECAY = 0.0  # as an exported bundle's
@@ -27,10 +29,11 @@ Labelled = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate over a run of so many steps."""
+    """A learning rate over a run of so many steps. precision: of the steps, if in the cloud."""
 
     rate: float
     steps: int
+    precision: Precision = "float32"
 
     def apply(self, optimizer: Optimizer, step: int) -> None:
         """Set the rate of a step, counted from 0."""
@@ -54,7 +57,8 @@ class FullRun:
     def step(self, number: int, batch: Labelled) -> None:
         """Train on one batch."""
         self._schedule.apply(self._training.optimizer, number)
-        self._training.step(*batch)
+        with arithmetic(self._schedule.precision, batch[1].device.type):
+            self._training.step(*batch)
 
     def evaluate(self, batches: Iterable[Labelled]) -> float:
         """Return the share of right predictions."""
@@ -79,7 +83,8 @@ class _Cloud:
             self.seen.append((sent, labels))
             if known is not None:
                 sent, labels = torch.cat([sent, known[0]]), torch.cat([labels, known[1]])
-        self.training.cloud_step(sent, labels)
+        with arithmetic(self.schedule.precision, labels.device.type):
+            self.training.cloud_step(sent, labels)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from hiertk_protocol.manifest import Normalization
 
 from hiertk.models import NetworkSpec
 from hiertk.study.accuracy.records import CellKey
+from hiertk.study.precision import Precision
 
 RATES = (3e-4, 1e-3, 3e-3)  # tried for each way of training alike, with AdamW
 NARROWED_TO = 4  # a bottleneck keeps one channel in so many
@@ -45,6 +46,7 @@ SENT = CloudWay("4 bits", 4)
 REPLAY = CloudWay("4 bits, replay", 4, replays=True)
 LARGER = CloudWay("4 bits, larger", 4, is_larger=True)
 BITS = (CloudWay("float", None), CloudWay("8 bits", 8), SENT)
+WAYS = {"float": BITS[0], "8": BITS[1], "4": SENT, "replay": REPLAY, "larger": LARGER}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class AccuracySettings:
     """One study.
 
     splits: separation points, None for all. images: of the training part, None for all;
-    test_images likewise. passes: over the training images. rates: of the grid.
+    test_images likewise. passes: over the training images. ways: of the plain network's clouds.
+    precision: of training steps in the cloud, full-cloud training among them.
     """
 
     data: str = "fashion-mnist"
@@ -65,6 +68,8 @@ class AccuracySettings:
     test_images: int | None = None
     passes: int = 4
     batch_size: int = 32
+    ways: tuple[str, ...] = tuple(WAYS)
+    precision: Precision = "float32"
 
     def check(self) -> None:
         """Refuse what cannot be run. Raises ConfigError."""
@@ -76,6 +81,10 @@ class AccuracySettings:
             )
         if PLAIN not in self.variants:
             raise ConfigError(f"the variants need {PLAIN}, which the others are compared with")
+        if unknown := set(self.ways) - set(WAYS):
+            raise ConfigError(f"unknown way {min(unknown)!r}: choose from {', '.join(WAYS)}")
+        if "4" not in self.ways:
+            raise ConfigError("the ways need 4 (bits), which is what is deployed")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
@@ -90,7 +99,8 @@ class AccuracySettings:
         options += ["--variants", ",".join(self.variants), "--seeds", str(len(self.seeds))]
         if self.images is not None:
             options += ["--images", str(self.images)]
-        return [*options, "--passes", str(self.passes)]
+        options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
+        return [*options, "--precision", self.precision]
 
     def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
         """Return the network with so many outputs."""
@@ -101,11 +111,12 @@ class AccuracySettings:
         name = _LARGER.get(self.model)
         return replace(self.network(slots, normalization), name=name) if name else None
 
-    def ways(self, variant: str) -> tuple[CloudWay, ...]:
+    def clouds(self, variant: str) -> tuple[CloudWay, ...]:
         """Return how cloud partitions are trained: side by side, on one edge partition."""
         if variant != PLAIN:
             return (SENT,)
-        return (*BITS, REPLAY, *((LARGER,) if self.model in _LARGER else ()))
+        known = (WAYS[name] for name in self.ways)
+        return tuple(way for way in known if not way.is_larger or self.model in _LARGER)
 
 
 def plan_cells(settings: AccuracySettings, splits: tuple[int, ...]) -> list[CellKey]:

@@ -1,7 +1,7 @@
 """What the study of runtime finds."""
 
+from hiertk.study.precision import Precision, in_the_cloud
 from hiertk.study.records import Machine, Record
-from hiertk.study.runtime.baselines.role import Precision
 
 
 class Cut(Record):
@@ -103,8 +103,7 @@ class RuntimeStudy(Record):
     def name(self) -> str:
         """What it is a study of."""
         settings = self.settings
-        size = settings.input_size
-        cloud = "" if settings.precision == "float32" else f", {settings.precision} in the cloud"
+        size, cloud = settings.input_size, in_the_cloud(settings.precision)
         return f"{settings.model}, {settings.data}, {size}x{size}{cloud}"
 
 

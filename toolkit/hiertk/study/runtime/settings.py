@@ -1,7 +1,7 @@
 """How large the study of runtime is, and which of its cells there are."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, cast, get_args
+from typing import Literal
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import InputInfo
@@ -11,7 +11,8 @@ from hiertk.option_checks import check_input_size
 from hiertk.planner.plan import choose_split
 from hiertk.planner.runtime_model import Link
 from hiertk.planner.settings import PlanSettings
-from hiertk.study.runtime.baselines.role import Payload, Precision
+from hiertk.study.precision import Precision
+from hiertk.study.runtime.baselines.role import Payload
 from hiertk.study.runtime.records import CellKey, Cut
 
 PLANNED = "plan"
@@ -158,13 +159,6 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and len(part) < 6 for part in text.split(",")):
         raise ConfigError(f"--sizes {text!r:.60}: write pixels with commas between, e.g. 32,64")
     return tuple(int(part) for part in text.split(","))
-
-
-def parse_precision(text: str) -> Precision:
-    """Read the name of a precision. Raises ConfigError."""
-    if text not in get_args(Precision):
-        raise ConfigError(f"--precision {text!r:.60}: choose from {', '.join(get_args(Precision))}")
-    return cast("Precision", text)
 
 
 def plan_cells(settings: RuntimeSettings) -> list[CellKey]:

@@ -6,8 +6,9 @@ from typing import Literal
 from hiertk_protocol.manifest import InputInfo
 from pydantic import BaseModel, ConfigDict, Field
 
+from hiertk.study.precision import Precision
+
 Payload = Literal["raw", "png", "jpeg", "fp32", "fp16"]
-Precision = Literal["float32", "bfloat16"]
 
 
 class Role(BaseModel):
