@@ -1,6 +1,7 @@
 """One, four and sixteen devices with the same images between them, evenly or by class."""
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,12 +27,15 @@ ONNX Runtime) on one core and one `hiertk-cloud serve` on the other. The same im
 Fashion-MNIST are shared out, at random ("even") or sorted by class ("skewed": each of four devices
 has three or four of the ten classes, each of sixteen has one or two), and gone through twice.
 Nothing is averaged between devices: each has an edge partition of its own, and the cloud partition
-learns from the features of all. Accuracies on held-out images of all classes, in percent: of the
-devices' early exits the mean, of the final exit as the cloud measures it on all devices' features.
-The time is from the first device's start until the cloud has trained on everything."""
+learns from the features of all. Accuracies on held-out images, in percent: of the devices' early
+exits the mean, of the final exit as the cloud measures it on all devices' features. The images are
+of all classes; with "own classes" each device is asked about the classes that it has seen, as it
+would be where it stands. The time is from the first device's start until the cloud has trained on
+everything."""
 
 _DATA = "fashion-mnist-mini"
 _EPOCHS = 2
+_KINDS = ("even", "skewed", "own classes")
 
 
 @dataclass(frozen=True)
@@ -57,17 +61,20 @@ class _Found:
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Return accuracies and times for each number of devices, even and skewed."""
+    """Return accuracies and times for each number of devices, and how classes are shared out."""
     size = _SIZES[place.effort]
     folder = place.folder / "crowd"
     folder.mkdir()
     held_out = write_images(folder / "test", "test", size.held_out)
     figures = []
     for devices in size.devices:
-        for kind in ("even", "skewed") if devices > 1 else ("even",):
+        for kind in _KINDS if devices > 1 else _KINDS[:1]:
             own = folder / f"{devices}-{kind}"
-            shares = _shares(own, size.images, devices, skewed=kind == "skewed")
-            found = _Stage(place, own, shares, held_out, size.batch).play()
+            shares = _shares(own, size.images, devices, skewed=kind != "even")
+            asked = [held_out] * devices
+            if kind == "own classes":
+                asked = [_of_classes(held_out, share, own) for share in shares]
+            found = _Stage(place, own, shares, asked, size.batch).play()
             name = "1 device" if devices == 1 else f"{devices} devices, {kind}"
             place.tell(f"{name}: {found}")
             figures += _figures(name, found)
@@ -96,12 +103,20 @@ def _shares(folder: Path, count: int, devices: int, *, skewed: bool) -> list[Pat
     return folders
 
 
+def _of_classes(held_out: Path, share: Path, folder: Path) -> Path:
+    """Return a folder with the held-out images of the classes that a share has."""
+    found = folder / f"held-out-{share.name}"
+    for label in (one for one in share.iterdir() if any(one.iterdir())):
+        shutil.copytree(held_out / label.name, found / label.name)
+    return found
+
+
 @dataclass(frozen=True)
 class _Stage:
     place: Workplace
     folder: Path
     shares: Sequence[Path]
-    held_out: Path
+    held_out: Sequence[Path]
     batch: int
 
     def play(self) -> _Found:
@@ -137,7 +152,8 @@ class _Stage:
             "hiertk_edge", "run", "--bundle", str(self.place.bundle.folder),
             "--broker", broker.url, "--device", f"device-{number}",
             "--state", str(self.folder / f"device-{number}"),
-            "--data", f"folder:{self.shares[number]}", "--held-out", f"folder:{self.held_out}",
+            "--data", f"folder:{self.shares[number]}",
+            "--held-out", f"folder:{self.held_out[number]}",
             "--epochs", str(_EPOCHS), "--batch-size", str(self.batch), "--json",
         )  # fmt: skip
         return LineProcess(command, core=0, environment=environment())
