@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +19,10 @@ from hiertk_protocol.bundle import Bundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# Started in the background (`make test &`) we are told to ignore Ctrl-C, and with us every program
+# that a test interrupts; with a handler of our own they begin with the system's default again.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is slow to make examples, too: that says nothing of what is tested.
 hypothesis.settings.register_profile(
