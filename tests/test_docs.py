@@ -27,7 +27,7 @@ from benchmarks.cli import BENCHMARKS, OF_THE_PHONE
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 START = DOCS / "README.md"
-STUDIES = ("new-classes.md", "runtime.md")
+STUDIES = ("accuracy.md", "new-classes.md", "runtime.md")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
