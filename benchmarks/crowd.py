@@ -1,6 +1,5 @@
 """One, four and sixteen devices with the same images between them, evenly or by class."""
 
-import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from hiertk.line_process import LineProcess
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from benchmarks.figures import Figure
+from benchmarks.live_cloud import cloud_process, final_percent
 from benchmarks.workplace import Workplace, environment, python, wait_for, write_images
 
 TITLE = "Devices with skewed classes"
@@ -125,7 +125,7 @@ class _Stage:
         with (
             installed_broker(self.folder / "broker") as broker,
             Watcher(broker.url, deployment) as watcher,
-            self._cloud(broker),
+            cloud_process(self.place.bundle, broker, self.folder / "cloud"),
             ExitStack() as stack,
         ):
             wait_for(lambda: watcher.now().model.state == ModelStatus.ONLINE)
@@ -138,14 +138,7 @@ class _Stage:
             sent = sum(line["spooled_total"] for line in last)
             wait_for(lambda: watcher.now().model.consumed_total >= sent)
             seconds = time.monotonic() - started
-            return _Found(_early(last), _final(watcher), seconds)
-
-    def _cloud(self, broker: Broker) -> LineProcess:
-        command = python(
-            "hiertk_cloud", "serve", "--bundle", str(self.place.bundle.folder),
-            "--broker", broker.url, "--state", str(self.folder / "cloud"), "--api", "", "--json",
-        )  # fmt: skip
-        return LineProcess(command, core=1, environment=environment())
+            return _Found(_early(last), final_percent(watcher.now().model), seconds)
 
     def _device(self, number: int, broker: Broker) -> LineProcess:
         command = python(
@@ -161,8 +154,3 @@ class _Stage:
 
 def _early(lines: Sequence[dict[str, Any]]) -> float:
     return 100 * fmean(line["early_exit_held_out_accuracy"] for line in lines)
-
-
-def _final(watcher: Watcher) -> float:
-    share = watcher.now().model.final_exit_held_out_accuracy
-    return 0.0 if math.isnan(share) else 100 * share

@@ -1,19 +1,19 @@
 """Accuracy of both exits, and time, with 0, 10 and 50 % of the run offline."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hiertk.brokers import Broker, installed_broker
+from hiertk.brokers import installed_broker
 from hiertk.demo.watch import Watcher
 from hiertk.line_process import LineProcess
 from hiertk.link import ShapedLink
 from hiertk_protocol.hiertk_pb2 import ModelStatus
 
 from benchmarks.figures import Figure
+from benchmarks.live_cloud import cloud_process, final_percent
 from benchmarks.workplace import Workplace, environment, python, wait_for, write_images
 
 TITLE = "Learning through an outage"
@@ -122,7 +122,7 @@ class _Stage:
             installed_broker(self.folder / "broker") as broker,
             ShapedLink(broker.url) as link,
             Watcher(broker.url, self.place.bundle.manifest.deployment) as watcher,
-            self._cloud(broker),
+            cloud_process(self.place.bundle, broker, self.folder / "cloud"),
         ):
             wait_for(lambda: watcher.now().model.state == ModelStatus.ONLINE)
             with self._device(link.url) as device:
@@ -138,13 +138,6 @@ class _Stage:
             wait_for(lambda: watcher.now().model.consumed_total >= line["spooled_total"])
             seconds = time.monotonic() - started
             return _Run(before_return, _accuracies(line, watcher.now().model), seconds)
-
-    def _cloud(self, broker: Broker) -> LineProcess:
-        command = python(
-            "hiertk_cloud", "serve", "--bundle", str(self.place.bundle.folder),
-            "--broker", broker.url, "--state", str(self.folder / "cloud"), "--api", "", "--json",
-        )  # fmt: skip
-        return LineProcess(command, core=1, environment=environment())
 
     def _device(self, broker: str) -> LineProcess:
         command = python(
@@ -165,5 +158,4 @@ def _reach(device: LineProcess, step: float) -> dict[str, Any]:
 def _accuracies(line: dict[str, Any], model: ModelStatus) -> _Accuracies:
     """Return what was measured last; 0 before the first time."""
     early = line["early_exit_held_out_accuracy"]
-    final = model.final_exit_held_out_accuracy
-    return _Accuracies(100 * (early or 0.0), 0.0 if math.isnan(final) else 100 * final)
+    return _Accuracies(100 * (early or 0.0), final_percent(model))

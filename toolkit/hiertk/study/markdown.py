@@ -1,9 +1,44 @@
 """Pages of results as Markdown."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from hiertk_protocol.files import atomic_file
+
+Study = TypeVar("Study")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_studies(
+    page: Path,
+    results_file: Path,
+    studies: Sequence[Study],
+    *,
+    head: str,
+    notes: Path,
+    draw: Callable[[Study, Path], None],
+    tell: Callable[[Study, str], list[str]],
+) -> None:
+    """Write a page of several studies, and a picture of each beside the results.
+
+    head: with places for the name of the results and for the link to them. notes: what stands
+    below the studies. tell: returns a study's parts, given the link to its picture. Raises
+    StorageError.
+    """
+    page.parent.mkdir(parents=True, exist_ok=True)
+    link = os.path.relpath(results_file, page.parent)
+    parts = [head.format(results=results_file.name, link=link)]
+    for number, study in enumerate(studies, start=1):
+        picture = results_file.with_name(f"{results_file.stem}-{number}.png")
+        draw(study, picture)
+        parts += tell(study, os.path.relpath(picture, page.parent))
+    parts.append(notes.read_text(encoding="utf-8"))
+    with atomic_file(page) as temporary:
+        temporary.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", "utf-8")

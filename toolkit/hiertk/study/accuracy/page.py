@@ -1,9 +1,6 @@
 """docs/accuracy.md, written from the results."""
 
-import os
 from pathlib import Path
-
-from hiertk_protocol.files import atomic_file
 
 from hiertk.study.accuracy.figures import draw_study
 from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point
@@ -17,7 +14,7 @@ from hiertk.study.accuracy.summary import (
     verdicts,
     ways,
 )
-from hiertk.study.markdown import table
+from hiertk.study.markdown import table, write_studies
 from hiertk.study.spread import Spread
 from hiertk.study.verdicts import verdict_table
 
@@ -33,16 +30,15 @@ highest in parentheses. All of them: [{results}]({link})."""
 
 def write_page(page: Path, results_file: Path, results: AccuracyResults) -> None:
     """Write the page, and its pictures beside the results. Raises StorageError."""
-    page.parent.mkdir(parents=True, exist_ok=True)
-    link = os.path.relpath(results_file, page.parent)
-    parts = [_HEAD.format(results=results_file.name, link=link)]
-    for number, study in enumerate(results.studies, start=1):
-        picture = results_file.with_name(f"{results_file.stem}-{number}.png")
-        draw_study(study, picture)
-        parts += _study(study, os.path.relpath(picture, page.parent))
-    parts.append(_NOTES.read_text(encoding="utf-8"))
-    with atomic_file(page) as temporary:
-        temporary.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", "utf-8")
+    write_studies(
+        page,
+        results_file,
+        results.studies,
+        head=_HEAD,
+        notes=_NOTES,
+        draw=draw_study,
+        tell=_study,
+    )
 
 
 def _study(study: AccuracyStudy, picture: str) -> list[str]:
