@@ -24,7 +24,7 @@ def test_each_benchmark_gives_figures(name: str, resnet18_bundle: Bundle, tmp_pa
     # An exit that has not been measured yet when a tiny outage begins is told as 0.
     least = 0 if name in {"crowd", "outage"} else 1e-9
     assert all(value >= least for figure in figures for value in figure.samples)
-    assert name in {"bottleneck", "crowd", "growth", "outage"} or any(
+    assert name in {"bottleneck", "crowd", "growth", "memory_parts", "outage"} or any(
         figure.target for figure in figures
     )
 
