@@ -9,7 +9,8 @@ import pytest
 from command_line import run_here
 from hiertk.cli import main
 from hiertk.slow_link import Carried, SlowLink
-from hiertk.study.records import read_record, this_machine, write_record
+from hiertk.study.records import this_machine
+from hiertk.study.results import add_study
 from hiertk.study.runtime.marks import Moment, Pair, pairs_of
 from hiertk.study.runtime.meter import LinkMeter
 from hiertk.study.runtime.page import write_page
@@ -232,10 +233,8 @@ def test_page_and_table_tell_all_ways(
     study: RuntimeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "results" / "runtime.json"
-    results = RuntimeResults(studies=()).with_study(study)
-    write_record(file, results)
-    assert read_record(file, RuntimeResults) == results
-    assert results.with_study(study) == results
+    results = add_study(file, RuntimeResults, study)
+    assert add_study(file, RuntimeResults, study) == results
     write_page(tmp_path / "runtime.md", file, results)
     page = (tmp_path / "runtime.md").read_text()
     for text in ("## resnet18, cifar10, 32x32", "### 1.1 Mbit/s", "| hierarchical | 6:4 | 0.50 |"):

@@ -23,7 +23,7 @@ from hiertk.study.accuracy.settings import (
 from hiertk.study.accuracy.summary import early, final, full, gain, verdicts, ways
 from hiertk.study.accuracy.table import print_study
 from hiertk.study.precision import Precision
-from hiertk.study.records import read_record, write_record
+from hiertk.study.results import add_study, read_results
 from hiertk_protocol.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -149,9 +149,8 @@ def test_a_tiny_study_end_to_end(
     assert set(done.rates.cloud.tried) == {"0.0003", "0.001", "0.003"}
 
     file = tmp_path / "results" / "accuracy.json"
-    results = AccuracyResults(studies=()).with_study(done)
-    write_record(file, results)
-    assert read_record(file, AccuracyResults) == results
+    results = add_study(file, AccuracyResults, done)
+    assert read_results(file, AccuracyResults) == results
     write_page(tmp_path / "accuracy.md", file, results)
     page = (tmp_path / "accuracy.md").read_text()
     assert "## resnet18, fashion-mnist-mini, 32x32" in page
@@ -178,12 +177,17 @@ def test_the_verdicts_are_of_means_over_the_seeds(done: AccuracyStudy) -> None:
     assert len(found) == 4
 
 
-def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(done: AccuracyStudy) -> None:
+def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
+    done: AccuracyStudy, tmp_path: Path
+) -> None:
     settings = done.settings.model_copy(update={"model": "vgg16"})
     other = done.model_copy(update={"settings": settings})
     newer = done.model_copy(update={"date": "2030-01-01"})
-    results = AccuracyResults(studies=()).with_study(done).with_study(other).with_study(newer)
-    assert [(one.settings.model, one.date) for one in results.studies] == [
+    file = tmp_path / "accuracy.json"
+    for study in (other, done, newer):
+        add_study(file, AccuracyResults, study)
+    found = read_results(file, AccuracyResults)
+    assert [(one.settings.model, one.date) for one in found.studies] == [
         ("resnet18", "2030-01-01"),
         ("vgg16", done.date),
     ]

@@ -79,11 +79,11 @@ def accuracy(
     from hiertk.study.accuracy.table import print_study
     from hiertk.study.drawing import check_page
     from hiertk.study.precision import parse_precision
-    from hiertk.study.records import read_record, write_record
+    from hiertk.study.results import add_study, read_results
 
     if page is not None:
         check_page(page)
-    known = read_record(out, AccuracyResults) or AccuracyResults(studies=())
+    read_results(out, AccuracyResults)  # before the work: it may be no such file
     settings = AccuracySettings(
         data=data,
         model=model,
@@ -104,8 +104,7 @@ def accuracy(
         command=shlex.join(["hiertk", "study", "accuracy", *settings.as_options()]),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    results = known.with_study(done)
-    write_record(out, results)
+    results = add_study(out, AccuracyResults, done)
     if page is not None:
         write_page(page, out, results)
     if json_:

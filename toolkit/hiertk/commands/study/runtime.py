@@ -89,7 +89,7 @@ def runtime(
     from hiertk.planner.units import parse_rate, parse_share
     from hiertk.study.drawing import check_page
     from hiertk.study.precision import parse_precision
-    from hiertk.study.records import read_record, write_record
+    from hiertk.study.results import add_study, read_results
     from hiertk.study.runtime.page import write_page
     from hiertk.study.runtime.records import RuntimeResults
     from hiertk.study.runtime.run import run_study
@@ -98,7 +98,7 @@ def runtime(
 
     if page is not None:
         check_page(page)
-    results = read_record(out, RuntimeResults) or RuntimeResults(studies=())
+    results = read_results(out, RuntimeResults)  # before the work: it may be no such file
     asked = [
         RuntimeSettings(
             data=data,
@@ -123,8 +123,7 @@ def runtime(
             command=_command(settings),
             tell=lambda line: print(line, file=sys.stderr, flush=True),
         )
-        results = results.with_study(done)
-        write_record(out, results)
+        results = add_study(out, RuntimeResults, done)
         if json_:
             print(done.model_dump_json())
         else:

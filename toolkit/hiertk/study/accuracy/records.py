@@ -1,7 +1,7 @@
 """What the study of accuracy finds."""
 
-from hiertk.study.precision import Precision, in_the_cloud
-from hiertk.study.records import Machine, Record
+from hiertk.study.records import Record
+from hiertk.study.results import Results, Study, StudySettings
 
 
 class CellKey(Record):
@@ -63,38 +63,20 @@ class Point(Record):
     memory_bytes: int
 
 
-class Settings(Record):
+class Settings(StudySettings):
     """What was run, as it stands in the results."""
 
-    data: str
-    model: str
-    input_size: int
-    classes: int
-    images: int
-    test_images: int
     passes: int
-    batch_size: int
-    precision: Precision
 
 
-class AccuracyStudy(Record):
-    """All findings."""
+class AccuracyStudy(Study):
+    """All findings about one network, on one data set at one input size."""
 
     settings: Settings
-    command: str
-    date: str
-    machine: Machine
     device: str
     rates: Rates
     points: tuple[Point, ...]
     cells: tuple[Cell, ...]
-
-    @property
-    def name(self) -> str:
-        """What it is a study of."""
-        settings = self.settings
-        size, cloud = settings.input_size, in_the_cloud(settings.precision)
-        return f"{settings.model}, {settings.data}, {size}x{size}{cloud}"
 
     @property
     def seconds(self) -> float:
@@ -102,12 +84,4 @@ class AccuracyStudy(Record):
         return sum(cell.seconds for cell in self.cells)
 
 
-class AccuracyResults(Record):
-    """The studies of several networks and data sets, as they stand in one file."""
-
-    studies: tuple[AccuracyStudy, ...]
-
-    def with_study(self, study: AccuracyStudy) -> "AccuracyResults":
-        """Return all studies with this one, which takes the place of one of the same name."""
-        others = [one for one in self.studies if one.name != study.name]
-        return AccuracyResults(studies=tuple(sorted((*others, study), key=lambda one: one.name)))
+AccuracyResults = Results[AccuracyStudy]

@@ -1,7 +1,7 @@
 """What the study of runtime finds."""
 
-from hiertk.study.precision import Precision, in_the_cloud
-from hiertk.study.records import Machine, Record
+from hiertk.study.records import Record
+from hiertk.study.results import Results, Study, StudySettings
 
 
 class Cut(Record):
@@ -73,46 +73,20 @@ class Cell(Record):
     marks: tuple[Mark, ...] = ()
 
 
-class Settings(Record):
+class Settings(StudySettings):
     """What was run, as it stands in the results."""
 
-    data: str
-    model: str
-    input_size: int
-    classes: int
-    images: int
-    test_images: int
     epochs: int
-    batch_size: int
     rate: float
     backend: str
-    precision: Precision
     levels: tuple[float, ...]
 
 
-class RuntimeStudy(Record):
+class RuntimeStudy(Study):
     """All findings about one network at one input size."""
 
     settings: Settings
-    command: str
-    date: str
-    machine: Machine
     cells: tuple[Cell, ...]
 
-    @property
-    def name(self) -> str:
-        """What it is a study of."""
-        settings = self.settings
-        size, cloud = settings.input_size, in_the_cloud(settings.precision)
-        return f"{settings.model}, {settings.data}, {size}x{size}{cloud}"
 
-
-class RuntimeResults(Record):
-    """The studies of several networks and input sizes, as they stand in one file."""
-
-    studies: tuple[RuntimeStudy, ...]
-
-    def with_study(self, study: RuntimeStudy) -> "RuntimeResults":
-        """Return all studies with this one, which takes the place of one of the same name."""
-        others = [one for one in self.studies if one.name != study.name]
-        return RuntimeResults(studies=tuple(sorted((*others, study), key=lambda one: one.name)))
+RuntimeResults = Results[RuntimeStudy]
