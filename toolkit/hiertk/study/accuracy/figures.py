@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from hiertk.study.accuracy.records import AccuracyStudy
-from hiertk.study.accuracy.settings import REPLAY, SENT
+from hiertk.study.accuracy.settings import BOTTLENECK, REPLAY, SENT
 from hiertk.study.accuracy.summary import early, final, full
 from hiertk.study.drawing import label_axes, new_figure, save_figure
 from hiertk.study.spread import Spread
 
-_EARLY, _FINAL, _REPLAY, _FULL = "#c2571a", "#1f5fa8", "#5a9367", "#111111"
+_EARLY, _FINAL, _REPLAY, _NARROWED = "#c2571a", "#1f5fa8", "#5a9367", "#8a5fa8"
+_FULL = "#111111"
 
 
 def draw_study(study: AccuracyStudy, path: Path) -> None:
@@ -30,6 +31,7 @@ def _draw_accuracy(axes: Any, study: AccuracyStudy) -> None:
         ("early exit", _EARLY, [early(study, split) for split in splits]),
         ("final exit, 4 bits", _FINAL, [final(study, split, way=SENT.name) for split in splits]),
         ("with replay", _REPLAY, [final(study, split, way=REPLAY.name) for split in splits]),
+        ("with a bottleneck", _NARROWED, [final(study, split, BOTTLENECK) for split in splits]),
     )
     for name, color, spreads in lines:
         _line(axes, name, color, splits, spreads)
@@ -42,6 +44,8 @@ def _line(
     axes: Any, name: str, color: str, splits: list[int], spreads: Sequence[Spread | None]
 ) -> None:
     found = [(split, one) for split, one in zip(splits, spreads, strict=True) if one is not None]
+    if not found:
+        return
     places = [split for split, _ in found]
     axes.plot(
         places, [100 * one.mean for _, one in found], color=color, marker="o", ms=3.5, label=name

@@ -36,10 +36,10 @@ class CloudWay:
     is_larger: bool = False
 
 
-PLAIN = "plain"
+PLAIN, BOTTLENECK = "plain", "bottleneck"
 VARIANTS = {
     PLAIN: Variant(),
-    "bottleneck": Variant(narrowed=True),
+    BOTTLENECK: Variant(narrowed=True),
     "group": Variant(normalization="group"),
 }
 SENT = CloudWay("4 bits", 4)
