@@ -33,5 +33,8 @@ Normalization = Annotated[
 ]
 Bottleneck = Annotated[
     int | None,
-    typer.Option(help="Narrow the features to this many channels before the exit and the link."),
+    typer.Option(
+        help="Narrow the features to this many channels before the exit and the link. Fewer "
+        "channels than classes cost accuracy."
+    ),
 ]
