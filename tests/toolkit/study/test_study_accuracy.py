@@ -9,7 +9,7 @@ import torch
 from hiertk.models import CutSpec, NetworkSpec
 from hiertk.study.accuracy.page import write_page
 from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Cell
-from hiertk.study.accuracy.run import run_study
+from hiertk.study.accuracy.run import run_study, tuned_at
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Schedule
 from hiertk.study.accuracy.settings import (
     BITS,
@@ -59,6 +59,15 @@ def test_every_point_variant_and_seed_has_a_cell_and_a_bottleneck_no_full_traini
     assert "full-group-seed2" in names
     assert "full-bottleneck-seed0" not in names
     assert "split2-bottleneck-seed1" in names
+
+
+@pytest.mark.parametrize(
+    ("splits", "middle"), [((6,), 6), ((4, 6), 4), ((6, 2, 4), 4), (tuple(range(1, 9)), 4)]
+)
+def test_the_rates_are_tuned_at_a_point_that_was_asked_for(
+    splits: tuple[int, ...], middle: int
+) -> None:
+    assert tuned_at(splits) == middle
 
 
 def test_the_rate_rises_and_falls_to_zero() -> None:
@@ -131,6 +140,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
     told: list[str] = []
     study = run_study(TINY, folder, jobs=2, command="a test", tell=told.append)
     assert run_study(TINY, folder, jobs=1, command="a test", tell=told.append).cells == study.cells
+    assert {path.stem for path in folder.rglob("rate-*")} == {
+        "rate-full",
+        "rate-edge-split6",
+        "rate-cloud-split6",
+    }
     next(folder.rglob("split6-plain-seed0.json")).write_text("{}")
     with pytest.raises(ConfigError, match="nothing of this version"):
         run_study(TINY, folder, jobs=1, command="a test", tell=told.append)

@@ -81,11 +81,11 @@ class CellRunner:
 
     def tune_edge(self, split: int) -> Tuned:
         """Return the rate with which the early exit of this separation point does best."""
-        return self._tuned("edge", lambda rate: self._cut_at(split, rate, (rate,))[0])
+        return self._tuned(f"edge-split{split}", lambda rate: self._cut_at(split, rate, (rate,))[0])
 
     def tune_cloud(self, split: int, edge: float) -> Tuned:
         """Return the rate with which the final exit does best behind such an edge partition."""
-        path = self._folder / "rate-cloud.json"
+        path = self._folder / f"rate-cloud-split{split}.json"
         found = read_record(path, Tuned)
         if found is None:
             finals = self._cut_at(split, edge, RATES)[1]

@@ -45,7 +45,7 @@ def run_study(
     if device.type == "cuda":
         jobs = 1
     with cell_pool(jobs, _prepare_process, settings, place) as pool:
-        rates = _tune(pool, (len(network.points) + 1) // 2, tell)
+        rates = _tune(pool, tuned_at(splits), tell)
         cells = _run_all(pool, keys, rates, tell)
     return AccuracyStudy(
         settings=_as_written(settings, data),
@@ -59,8 +59,13 @@ def run_study(
     )
 
 
+def tuned_at(splits: Sequence[int]) -> int:
+    """Return the separation point at which the rates of all are tuned: the one in the middle."""
+    return sorted(splits)[(len(splits) - 1) // 2]
+
+
 def _tune(pool: ProcessPoolExecutor, split: int, tell: Tell) -> Rates:
-    """Tune at one separation point, in the middle, with as many rates for each way."""
+    """Tune at one separation point, with as many rates for each way."""
     tell("learning rates first")
     full, edge = pool.submit(_tune_full), pool.submit(_tune_edge, split)
     tuned_edge = edge.result()
