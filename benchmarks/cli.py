@@ -107,8 +107,8 @@ def measure(
 ) -> None:
     """Measure speed, memory and overlap, and write docs/benchmarks.md.
 
-    Takes some 40 minutes, a third of them for accuracies; a few with --quick. Let nothing else run
-    on the machine: speeds are ratios of things that take turns, which helps, but overlap and
+    Takes some 90 minutes, almost half of them for accuracies; a few with --quick. Let nothing else
+    run on the machine: speeds are ratios of things that take turns, which helps, but overlap and
     prediction need two free cores. Named benchmarks replace their own part of the page only.
 
     Example: python -m benchmarks edge_step codec

@@ -3,12 +3,8 @@
 import json
 import subprocess
 
-from hiertk.data import load
-from hiertk.export import ExportSettings, export_bundle
-from hiertk_protocol.bundle import Bundle
-
 from benchmarks.figures import Figure
-from benchmarks.workplace import Workplace, environment, python
+from benchmarks.workplace import Workplace, environment, export_resnet18, python
 
 TITLE = "What a device's memory is for"
 HOW = """\
@@ -29,8 +25,9 @@ def measure(place: Workplace) -> list[Figure]:
 
 
 def _at(place: Workplace, split: int, bottleneck: int | None) -> list[Figure]:
-    bundle = _export(place, split, bottleneck)
-    checkpoint = place.folder / f"{bundle.folder.name}.checkpoint"
+    folder = place.folder / f"memory-{split}-{bottleneck}"
+    bundle = export_resnet18(folder, split=split, bottleneck=bottleneck)
+    checkpoint = place.folder / f"{folder.name}.checkpoint"
     command = python(
         "benchmarks.memory_parts_process", str(bundle.folder), str(place.images), str(checkpoint)
     )
@@ -43,15 +40,3 @@ def _at(place: Workplace, split: int, bottleneck: int | None) -> list[Figure]:
     ]
     place.tell(f"{cut}: {', '.join(one.text for one in figures)} over {engine / 1e6:.0f} MB")
     return figures
-
-
-def _export(place: Workplace, split: int, bottleneck: int | None) -> Bundle:
-    settings = ExportSettings(
-        model="resnet18",
-        split=split,
-        target="linux",
-        classes=load("fashion-mnist-mini", "test").classes,
-        bottleneck=bottleneck,
-        out=place.folder / f"memory-{split}-{bottleneck}",
-    )
-    return export_bundle(settings).bundle

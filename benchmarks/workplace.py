@@ -59,7 +59,14 @@ class Workplace:
         return results[warm_up:]
 
 
-def export_resnet18(folder: Path, *, split: int = 2, input_size: int = 32, bits: int = 4) -> Bundle:
+def export_resnet18(
+    folder: Path,
+    *,
+    split: int = 2,
+    input_size: int = 32,
+    bits: int = 4,
+    bottleneck: int | None = None,
+) -> Bundle:
     """Export ResNet-18 for Fashion-MNIST's ten classes."""
     settings = ExportSettings(
         model="resnet18",
@@ -68,6 +75,7 @@ def export_resnet18(folder: Path, *, split: int = 2, input_size: int = 32, bits:
         classes=load(_DATA, "test").classes,
         input_size=input_size,
         bits=bits,
+        bottleneck=bottleneck,
         out=folder,
     )
     return export_bundle(settings).bundle

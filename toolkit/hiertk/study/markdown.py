@@ -3,11 +3,10 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from hiertk_protocol.files import atomic_file
 
-Study = TypeVar("Study")
+from hiertk.study.results import AnyStudy, Results
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -19,12 +18,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write_studies(
     page: Path,
     results_file: Path,
-    studies: Sequence[Study],
+    results: Results[AnyStudy],
     *,
     head: str,
     notes: Path,
-    draw: Callable[[Study, Path], None],
-    tell: Callable[[Study, str], list[str]],
+    draw: Callable[[AnyStudy, Path], None],
+    tell: Callable[[AnyStudy, str], list[str]],
 ) -> None:
     """Write a page of several studies, and a picture of each beside the results.
 
@@ -35,7 +34,7 @@ def write_studies(
     page.parent.mkdir(parents=True, exist_ok=True)
     link = os.path.relpath(results_file, page.parent)
     parts = [head.format(results=results_file.name, link=link)]
-    for number, study in enumerate(studies, start=1):
+    for number, study in enumerate(results.studies, start=1):
         picture = results_file.with_name(f"{results_file.stem}-{number}.png")
         draw(study, picture)
         parts += tell(study, os.path.relpath(picture, page.parent))

@@ -31,13 +31,7 @@ highest in parentheses. All of them: [{results}]({link})."""
 def write_page(page: Path, results_file: Path, results: AccuracyResults) -> None:
     """Write the page, and its pictures beside the results. Raises StorageError."""
     write_studies(
-        page,
-        results_file,
-        results.studies,
-        head=_HEAD,
-        notes=_NOTES,
-        draw=draw_study,
-        tell=_study,
+        page, results_file, results, head=_HEAD, notes=_NOTES, draw=draw_study, tell=_study
     )
 
 

@@ -28,13 +28,7 @@ training side by side, in real processes over a shaped link. All figures: [{resu
 def write_page(page: Path, results_file: Path, results: RuntimeResults) -> None:
     """Write the page, and its pictures beside the results. Raises StorageError."""
     write_studies(
-        page,
-        results_file,
-        results.studies,
-        head=_HEAD,
-        notes=_NOTES,
-        draw=draw_study,
-        tell=_study,
+        page, results_file, results, head=_HEAD, notes=_NOTES, draw=draw_study, tell=_study
     )
 
 
