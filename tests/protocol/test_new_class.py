@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hiertk_protocol.new_class import imprinted_row, log_prior
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 FEATURES = 6
@@ -24,12 +24,13 @@ def drawn(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 
 @given(Seeds, st.integers(1, 5))
+@example(seed=234361, classes=1)  # a direction of almost 0: float32's mean is not good enough
 def test_the_row_points_to_the_examples_with_the_length_of_the_others(
     seed: int, classes: int
 ) -> None:
     examples, others, weight, bias = drawn(seed, classes)
     row = imprinted_row(examples, others, weight, bias)
-    direction = examples.mean(axis=0) - others
+    direction = examples.mean(axis=0, dtype=np.float64) - others
     length = np.linalg.norm(weight, axis=1).mean()
     assert row.weight.dtype == np.float32
     assert row.weight == pytest.approx(direction * length / np.linalg.norm(direction), rel=1e-4)
