@@ -15,7 +15,7 @@ internal class Learning(private val parts: LearningParts, private val settings: 
     private val memory = parts.memory
     private val exported = manifest.classes.names.size
     private val waiting = WaitingRoom(settings.waitingBytes)
-    private val lessons = Lessons(memory, waiting, settings.mix, exported)
+    private val lessons = Lessons(memory, waiting, settings.mix, exported, settings.random)
     private val progress = Progress()
     private val found = parts.checkpoints.newest()
     private val notes = found?.let { CheckpointNotes.parse(it.notes) }

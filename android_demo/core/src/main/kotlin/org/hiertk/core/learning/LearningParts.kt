@@ -5,12 +5,14 @@ import org.hiertk.core.bundle.Manifest
 import org.hiertk.core.classes.DeviceClasses
 import org.hiertk.core.rehearsal.RehearsalMemory
 import java.nio.file.Path
+import kotlin.random.Random
 
 /**
  * How it is done.
  *
  * mix: of a batch. waitingBytes: of captured images that no step has taken yet. checkpointSteps,
- * measureSteps: after how many steps. slice: held-out images between two steps.
+ * measureSteps: after how many steps. slice: held-out images between two steps. random: draws what is
+ * rehearsed.
  */
 class LearningSettings(
     val mix: Mix,
@@ -18,6 +20,7 @@ class LearningSettings(
     val checkpointSteps: Int = 50,
     val measureSteps: Int = 10,
     val slice: Int = 8,
+    val random: Random = Random.Default,
 )
 
 /** What learning is made of. openEngine: takes a checkpoint's file, or null for the weights of the export. */

@@ -79,7 +79,7 @@ class TestPhone(
             memory,
             Outbox(BatchEncoder(manifest, "phone-1"), spool, { MAX_MESSAGE_BYTES }),
         ),
-        LearningSettings(Mix(BATCH_SIZE), checkpointSteps = checkpointSteps),
+        LearningSettings(Mix(BATCH_SIZE), checkpointSteps = checkpointSteps, random = Random(2)),
         predictor,
         retryMillis = retryMillis,
     )
