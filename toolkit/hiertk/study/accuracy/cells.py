@@ -13,11 +13,11 @@ from hiertk_protocol.manifest import InputInfo
 from hiertk.data import load
 from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, open_network
+from hiertk.study.accuracy.rates import Measure, tune
 from hiertk.study.accuracy.records import Cell, CellKey, Rates, Tuned
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule
 from hiertk.study.accuracy.settings import (
     NARROWED_TO,
-    RATES,
     SENT,
     VARIANTS,
     AccuracySettings,
@@ -76,30 +76,22 @@ class CellRunner:
         return found
 
     def tune_full(self) -> Tuned:
-        """Return the rate of the grid with which full-cloud training does best."""
-        return self._tuned("full", self._full_at)
+        """Return the rate with which full-cloud training does best."""
+        return self._tuned("full", lambda rates: [self._full_at(one) for one in rates])
 
     def tune_edge(self, split: int) -> Tuned:
         """Return the rate with which the early exit of this separation point does best."""
-        return self._tuned(f"edge-split{split}", lambda rate: self._cut_at(split, rate, (rate,))[0])
+        return self._tuned(
+            f"edge-split{split}",
+            lambda rates: [self._cut_at(split, one, (one,))[0] for one in rates],
+        )
 
     def tune_cloud(self, split: int, edge: float) -> Tuned:
         """Return the rate with which the final exit does best behind such an edge partition."""
-        path = self._folder / f"rate-cloud-split{split}.json"
-        found = read_record(path, Tuned)
-        if found is None:
-            finals = self._cut_at(split, edge, RATES)[1]
-            found = _best(dict(zip(RATES, finals, strict=True)))
-            write_record(path, found)
-        return found
+        return self._tuned(f"cloud-split{split}", lambda rates: self._cut_at(split, edge, rates)[1])
 
-    def _tuned(self, name: str, measure: Callable[[float], float]) -> Tuned:
-        path = self._folder / f"rate-{name}.json"
-        found = read_record(path, Tuned)
-        if found is None:
-            found = _best({rate: measure(rate) for rate in RATES})
-            write_record(path, found)
-        return found
+    def _tuned(self, name: str, measure: Measure) -> Tuned:
+        return tune(self._folder / f"rate-{name}.json", measure)
 
     def _full_at(self, rate: float) -> float:
         train, held_out = self._parts()
@@ -195,8 +187,3 @@ class CellRunner:
             self._data.train.take([one for one in numbers if one % _HELD_OUT]),
             self._data.train.take([one for one in numbers if one % _HELD_OUT == 0]),
         )
-
-
-def _best(tried: dict[float, float]) -> Tuned:
-    best = max(tried, key=lambda rate: tried[rate])
-    return Tuned(rate=best, tried={f"{rate:g}": share for rate, share in tried.items()})

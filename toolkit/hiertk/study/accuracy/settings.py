@@ -9,7 +9,6 @@ from hiertk.models import NetworkSpec
 from hiertk.study.accuracy.records import CellKey
 from hiertk.study.precision import Precision
 
-RATES = (3e-4, 1e-3, 3e-3)  # tried for each way of training alike, with AdamW
 NARROWED_TO = 4  # a bottleneck keeps one channel in so many
 _LARGER = {"resnet18": "resnet34", "vgg16": "vgg19"}
 

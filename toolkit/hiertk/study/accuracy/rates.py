@@ -1,0 +1,40 @@
+"""Which learning rate a way of training does best with."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hiertk.study.accuracy.records import Tuned
+from hiertk.study.records import read_record, write_record
+
+_GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of AdamW
+_FIRST = (3e-4, 1e-3, 3e-3)
+
+Measure = Callable[[Sequence[float]], Sequence[float]]
+
+
+def tune(path: Path, measure: Measure) -> Tuned:
+    """Return the rate that does best, with a worse one tried on either side of it.
+
+    measure: the shares of right predictions with such rates. What was tried is kept in the file.
+    Raises StorageError.
+    """
+    found = read_record(path, Tuned)
+    while rates := _to_try(found):
+        tried = {f"{one:g}": share for one, share in zip(rates, measure(rates), strict=True)}
+        found = _best({**found.tried, **tried} if found else tried)
+        write_record(path, found)
+    assert found is not None
+    return found
+
+
+def _to_try(found: Tuned | None) -> list[float]:
+    """Return what is missing: the middle of the grid, or the neighbours of the best so far."""
+    if found is None:
+        return list(_FIRST)
+    best = _GRID.index(found.rate)
+    beside = _GRID[max(best - 1, 0) : best + 2]
+    return [one for one in beside if f"{one:g}" not in found.tried]
+
+
+def _best(tried: dict[str, float]) -> Tuned:
+    return Tuned(rate=float(max(tried, key=lambda rate: tried[rate])), tried=tried)
