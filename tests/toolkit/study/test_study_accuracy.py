@@ -168,10 +168,29 @@ def test_a_tiny_study_end_to_end(
     write_page(tmp_path / "accuracy.md", file, results)
     page = (tmp_path / "accuracy.md").read_text()
     assert "## resnet18, fashion-mnist-mini, 32x32" in page
-    assert "](results/accuracy-1.png)" in page
-    assert (tmp_path / "results" / "accuracy-1.png").stat().st_size > 10_000
+    assert "](results/" not in page.replace("](results/accuracy.json)", "")
+    assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
     print_study(done)
     assert "32x32, bottleneck:" in capsys.readouterr().out
+
+
+def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: Path) -> None:
+    file = tmp_path / "accuracy.json"
+    two = add_study(file, AccuracyResults, with_a_point_more(done, 7))
+    write_page(tmp_path / "accuracy.md", file, two)
+    assert "](accuracy-1.png)" in (tmp_path / "accuracy.md").read_text()
+    assert (tmp_path / "accuracy-1.png").stat().st_size > 10_000
+
+
+def with_a_point_more(study: AccuracyStudy, split: int) -> AccuracyStudy:
+    """Return a study that found the same at another separation point."""
+    cut = [cell for cell in study.cells if cell.key.split is not None]
+    keys = [cell.key.model_copy(update={"split": split}) for cell in cut]
+    cells = [cell.model_copy(update={"key": key}) for cell, key in zip(cut, keys, strict=True)]
+    point = study.points[0].model_copy(update={"split": split})
+    return study.model_copy(
+        update={"points": (*study.points, point), "cells": (*study.cells, *cells)}
+    )
 
 
 def test_the_verdicts_are_of_means_over_the_seeds(done: AccuracyStudy) -> None:

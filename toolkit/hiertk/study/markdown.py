@@ -25,7 +25,7 @@ def write_studies(
     draw: Callable[[AnyStudy, Path], None],
     tell: Callable[[AnyStudy, str], list[str]],
 ) -> None:
-    """Write a page of several studies, and a picture of each beside the results.
+    """Write a page of several studies, and their pictures beside the results.
 
     head: with places for the name of the results and for the link to them. notes: what stands
     below the studies. tell: returns a study's parts, given the link to its picture. Raises
@@ -36,7 +36,8 @@ def write_studies(
     parts = [head.format(results=results_file.name, link=link)]
     for number, study in enumerate(results.studies, start=1):
         picture = results_file.with_name(f"{results_file.stem}-{number}.png")
-        draw(study, picture)
+        if study.has_picture:
+            draw(study, picture)
         parts += tell(study, os.path.relpath(picture, page.parent))
     parts.append(notes.read_text(encoding="utf-8"))
     with atomic_file(page) as temporary:

@@ -35,6 +35,11 @@ class Study(Record):
         size, cloud = settings.input_size, in_the_cloud(settings.precision)
         return f"{settings.model}, {settings.data}, {size}x{size}{cloud}"
 
+    @property
+    def has_picture(self) -> bool:
+        """Whether a picture shows more than its tables."""
+        return True
+
 
 AnyStudy = TypeVar("AnyStudy", bound=Study)
 

@@ -27,6 +27,8 @@ is trained in one process by the reference, from fresh weights, without augmenta
 shares of right predictions on test images in percent: means over the seeds, with the lowest and the
 highest in parentheses. All of them: [{results}]({link})."""
 
+_PICTURE = "![Accuracy, and the device's burden, by separation point]({})"
+
 
 def write_page(page: Path, results_file: Path, results: AccuracyResults) -> None:
     """Write the page, and its pictures beside the results. Raises StorageError."""
@@ -52,7 +54,7 @@ edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}.
 Run on {study.date}: {machine.hardware.processor},
 {machine.hardware.cores} cores ({study.device});
 {study.seconds / 60:.0f} minutes of one process.""",
-        f"![Accuracy, and the device's burden, by separation point]({picture})",
+        *([_PICTURE.format(picture)] if study.has_picture else []),
         f"Full-cloud training reaches **{full(study).percent}**. As it is deployed, at 4 bits:",
         verdict_table(verdicts(study)),
         "### Both exits",

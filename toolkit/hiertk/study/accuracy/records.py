@@ -79,6 +79,11 @@ class AccuracyStudy(Study):
     cells: tuple[Cell, ...]
 
     @property
+    def has_picture(self) -> bool:
+        """Whether there are separation points to compare."""
+        return len(self.points) > 1
+
+    @property
     def seconds(self) -> float:
         """What all cells took, added up."""
         return sum(cell.seconds for cell in self.cells)
