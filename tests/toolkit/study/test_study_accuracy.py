@@ -160,7 +160,9 @@ def test_a_tiny_study_end_to_end(
         assert spread is not None
         assert len(spread.values) == 2
     assert final(done, 6, "bottleneck", REPLAY.name) is None
-    assert set(done.rates.cloud.tried) >= {"0.0003", "0.001", "0.003"}
+    cloud = done.rates.cloud
+    assert set(cloud.tried) >= {"0.0003", "0.001", "0.003"}
+    assert cloud.tried[f"{cloud.rate:g}"] == max(cloud.tried.values())
 
     file = tmp_path / "results" / "accuracy.json"
     results = add_study(file, AccuracyResults, done)

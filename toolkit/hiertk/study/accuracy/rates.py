@@ -13,10 +13,10 @@ Measure = Callable[[Sequence[float]], Sequence[float]]
 
 
 def tune(path: Path, measure: Measure) -> Tuned:
-    """Return the rate that does best, with a worse one tried on either side of it.
+    """Return the rate of the grid beside which no other is better.
 
     measure: the shares of right predictions with such rates. What was tried is kept in the file.
-    Raises StorageError.
+    Raises ConfigError for a file that is no record of this, and StorageError.
     """
     found = read_record(path, Tuned)
     while rates := _to_try(found):
