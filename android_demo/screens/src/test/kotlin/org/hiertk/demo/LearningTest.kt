@@ -94,9 +94,11 @@ class LearningTest {
     private fun checkOffline(app: TestApp, scene: Scene) {
         app.connect(hasWifi = false)
         app.await("it is noticed") { app.phone.device?.screen?.link?.isOffline == true }
-        app.see(scene)
+        app.await("the cloud's last answer no longer stands") {
+            app.see(scene)
+            answered(app).why == Why.NO_LINK
+        }
         assertContains(app.text(R.id.link), "No network since")
-        assertEquals(Why.NO_LINK, answered(app).why)
         drawIn(app, "+night", "dark-offline", scene)
         val before = assertNotNull(app.phone.device).screen.counters
         app.teach("Bag", shown("Bag", ROUNDS))
