@@ -114,8 +114,11 @@ def test_precision_is_the_clouds_and_leaves_the_edge_as_it_is() -> None:
 
 def test_fewer_ways_leave_the_bits_that_are_deployed() -> None:
     settings = replace(TINY, ways=("4", "replay"))
-    assert settings.clouds("plain") == (SENT, REPLAY)
-    assert settings.clouds("bottleneck") == (SENT,)
+    assert settings.clouds("plain", 6) == (SENT, REPLAY)
+    assert settings.clouds("bottleneck", 6) == (SENT,)
+    some = replace(settings, splits=(4, 6), raise_splits=(4,))
+    assert some.clouds("plain", 4) == (SENT, REPLAY)
+    assert some.clouds("plain", 6) == (SENT,)
 
 
 def test_a_larger_cloud_partition_has_the_deeper_networks_layers() -> None:
@@ -145,10 +148,19 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
         "rate-edge-split6",
         "rate-cloud-split6",
     }
+    check_that_fewer_ways_are_taken_from_the_files(study, folder)
     next(folder.rglob("split6-plain-seed0.json")).write_text("{}")
     with pytest.raises(ConfigError, match="nothing of this version"):
         run_study(TINY, folder, jobs=1, command="a test", tell=told.append)
     return study
+
+
+def check_that_fewer_ways_are_taken_from_the_files(study: AccuracyStudy, folder: Path) -> None:
+    fewer = replace(TINY, ways=("4",))
+    found = run_study(fewer, folder, jobs=1, command="a test", tell=print)
+    for cell, whole in zip(found.cells, study.cells, strict=True):
+        assert (cell.key, cell.early, cell.seconds) == (whole.key, whole.early, whole.seconds)
+    assert ways(found) == [SENT.name]
 
 
 def test_a_tiny_study_end_to_end(
@@ -235,6 +247,7 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
         (replace(TINY, variants=("group",)), "need plain"),
         (replace(TINY, ways=("4", "2")), "unknown way '2'"),
         (replace(TINY, ways=("float",)), "the ways need 4"),
+        (replace(TINY, raise_splits=(4, 6)), "--raise-splits has 4, --splits has not"),
         (replace(TINY, images=10**6), "wants 1000000 images, the data set has 6000"),
         (replace(TINY, data="nothing"), "unknown data set"),
     ],

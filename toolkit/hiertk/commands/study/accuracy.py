@@ -40,6 +40,13 @@ def accuracy(
             "with replay, or a larger cloud partition. 4 is needed."
         ),
     ] = "float,8,4,replay,larger",
+    raise_splits: Annotated[
+        str,
+        typer.Option(
+            help="Separation points at which replay and larger are tried, or all: these two ways "
+            "take longer than the others together."
+        ),
+    ] = "all",
     precision: Precision = "float32",
     out: Annotated[
         Path, typer.Option(help="Where the results go, JSON; other studies in it stay.")
@@ -94,6 +101,7 @@ def accuracy(
         images=images,
         passes=passes,
         ways=tuple(ways.split(",")),
+        raise_splits=parse_splits(raise_splits),
         precision=parse_precision(precision),
     )
     settings = settings.quick() if quick else settings

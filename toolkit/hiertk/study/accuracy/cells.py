@@ -14,7 +14,7 @@ from hiertk.data import load
 from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, open_network
 from hiertk.study.accuracy.rates import Measure, tune
-from hiertk.study.accuracy.records import Cell, CellKey, Rates, Tuned
+from hiertk.study.accuracy.records import WHOLE, Cell, CellKey, Rates, Tuned
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule
 from hiertk.study.accuracy.settings import (
     NARROWED_TO,
@@ -65,15 +65,17 @@ class CellRunner:
         self._info = InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def run(self, key: CellKey, rates: Rates) -> Cell:
-        """Return a cell, from its file if it was finished before."""
-        path = self._folder / f"{key.name}.json"
+        """Return a cell, from its file if all of it was finished before."""
+        path = self._folder / rates.name / f"{key.name}.json"
+        wanted = self._wanted(key)
         found = read_record(path, Cell)
-        if found is None:
+        if found is None or not wanted <= found.final.keys():
             started = time.perf_counter()
             cell = self._full(key, rates) if key.split is None else self._cut(key, rates)
             found = cell.model_copy(update={"seconds": time.perf_counter() - started})
             write_record(path, found)
-        return found
+        final = {way: share for way, share in found.final.items() if way in wanted}
+        return found.model_copy(update={"final": final})
 
     def tune_full(self) -> Tuned:
         """Return the rate with which full-cloud training does best."""
@@ -115,6 +117,11 @@ class CellRunner:
         shares = run.evaluate(self._batches(held_out))
         return shares.early, shares.finals
 
+    def _wanted(self, key: CellKey) -> set[str]:
+        if key.split is None:
+            return {WHOLE}
+        return {way.name for way in self._settings.clouds(key.variant, key.split)}
+
     def _full(self, key: CellKey, rates: Rates) -> Cell:
         train = self._data.train
         spec = self._settings.network(self._data.classes, VARIANTS[key.variant].normalization)
@@ -125,7 +132,7 @@ class CellRunner:
         return Cell(
             key=key,
             early=None,
-            final={"whole": share},
+            final={WHOLE: share},
             sent_bytes=None,
             steps=schedule.steps,
             seconds=0.0,
@@ -137,7 +144,7 @@ class CellRunner:
         spec = settings.network(self._data.classes, variant.normalization)
         width = open_network(spec).point(key.split).feature_shape[0]
         bottleneck = width // NARROWED_TO if variant.narrowed else None
-        ways = settings.clouds(key.variant)
+        ways = settings.clouds(key.variant, key.split)
         cloud = self._schedule(rates.cloud.rate, train)
         run = HierarchicalRun(
             CutSpec(spec, key.split, bottleneck),

@@ -3,6 +3,8 @@
 from hiertk.study.records import Record
 from hiertk.study.results import Results, Study, StudySettings
 
+WHOLE = "whole"  # full-cloud training, in the place of a way
+
 
 class CellKey(Record):
     """Which cell: a variant of the network, where it is cut (None: full cloud), and a seed."""
@@ -22,7 +24,7 @@ class Cell(Record):
     """One cell's findings: shares of right predictions on the test images, 0 to 1.
 
     early: of the early exit. final: of the final exit, by the way its cloud partition was trained;
-    one of "whole" in full-cloud training. sent_bytes: of one sample at 4 bits, compressed, as the
+    WHOLE in full-cloud training. sent_bytes: of one sample at 4 bits, compressed, as the
     trained edge partition gives it. seconds: all that the cell took.
     """
 
@@ -47,6 +49,11 @@ class Rates(Record):
     full: Tuned
     edge: Tuned
     cloud: Tuned
+
+    @property
+    def name(self) -> str:
+        """Their name, for files."""
+        return f"full{self.full.rate:g}-edge{self.edge.rate:g}-cloud{self.cloud.rate:g}"
 
 
 class Point(Record):

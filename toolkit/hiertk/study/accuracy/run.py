@@ -38,6 +38,7 @@ def run_study(
     data = read_data(settings)  # before any process starts: it may be missing
     network = open_network(settings.network(data.classes))
     splits = choose_points(network, settings.splits, None)
+    choose_points(network, settings.raise_splits, None)
     keys = plan_cells(settings, splits)
     place = folder / _digest(settings)
     device = device_for_training()
@@ -103,8 +104,8 @@ def _points(settings: AccuracySettings, classes: int, splits: Sequence[int]) -> 
 
 
 def _digest(settings: AccuracySettings) -> str:
-    """Name the folder after everything that decides a cell's findings."""
-    decisive = replace(settings, seeds=(), splits=None, variants=())
+    """Name the folder after all that decides what one way of training finds, but the rates."""
+    decisive = replace(settings, seeds=(), splits=None, variants=(), ways=(), raise_splits=None)
     return sha256(repr(decisive).encode()).hexdigest()[:16]
 
 

@@ -34,6 +34,11 @@ class CloudWay:
     replays: bool = False
     is_larger: bool = False
 
+    @property
+    def raises(self) -> bool:
+        """Whether it is there to raise the final exit, at the cost of more computing."""
+        return self.replays or self.is_larger
+
 
 PLAIN, BOTTLENECK = "plain", "bottleneck"
 VARIANTS = {
@@ -54,6 +59,7 @@ class AccuracySettings:
 
     splits: separation points, None for all. images: of the training part, None for all;
     test_images likewise. passes: over the training images. ways: of the plain network's clouds.
+    raise_splits: separation points with the ways that raise the final exit, None for all.
     precision: of training steps in the cloud, full-cloud training among them.
     """
 
@@ -68,6 +74,7 @@ class AccuracySettings:
     passes: int = 4
     batch_size: int = 32
     ways: tuple[str, ...] = tuple(WAYS)
+    raise_splits: tuple[int, ...] | None = None
     precision: Precision = "float32"
 
     def check(self) -> None:
@@ -84,10 +91,20 @@ class AccuracySettings:
             raise ConfigError(f"unknown way {min(unknown)!r}: choose from {', '.join(WAYS)}")
         if "4" not in self.ways:
             raise ConfigError("the ways need 4 (bits), which is what is deployed")
+        if self.splits and (others := set(self.raise_splits or ()) - set(self.splits)):
+            raise ConfigError(f"--raise-splits has {min(others)}, --splits has not")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
-        return replace(self, splits=(2, 6), seeds=(0,), images=2000, test_images=1000, passes=2)
+        return replace(
+            self,
+            splits=(2, 6),
+            raise_splits=None,
+            seeds=(0,),
+            images=2000,
+            test_images=1000,
+            passes=2,
+        )
 
     def as_options(self) -> list[str]:
         """Return the options of the command that gives the same results."""
@@ -99,6 +116,8 @@ class AccuracySettings:
         if self.images is not None:
             options += ["--images", str(self.images)]
         options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
+        if self.raise_splits is not None:
+            options += ["--raise-splits", ",".join(map(str, self.raise_splits))]
         return [*options, "--precision", self.precision]
 
     def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
@@ -110,11 +129,12 @@ class AccuracySettings:
         name = _LARGER.get(self.model)
         return replace(self.network(slots, normalization), name=name) if name else None
 
-    def clouds(self, variant: str) -> tuple[CloudWay, ...]:
+    def clouds(self, variant: str, split: int) -> tuple[CloudWay, ...]:
         """Return how cloud partitions are trained: side by side, on one edge partition."""
         if variant != PLAIN:
             return (SENT,)
-        known = (WAYS[name] for name in self.ways)
+        is_raised = self.raise_splits is None or split in self.raise_splits
+        known = (WAYS[name] for name in self.ways if is_raised or not WAYS[name].raises)
         return tuple(way for way in known if not way.is_larger or self.model in _LARGER)
 
 

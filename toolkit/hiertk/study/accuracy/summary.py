@@ -1,11 +1,10 @@
 """Figures of the study of accuracy, out of its cells: one value for each seed."""
 
-from hiertk.study.accuracy.records import AccuracyStudy, Cell
+from hiertk.study.accuracy.records import WHOLE, AccuracyStudy, Cell
 from hiertk.study.accuracy.settings import PLAIN, SENT, VARIANTS
 from hiertk.study.spread import Spread
 from hiertk.study.verdicts import Verdict
 
-WHOLE = "whole"
 ALLOWED = 0.5  # points by which the final exit may be below full-cloud training
 
 

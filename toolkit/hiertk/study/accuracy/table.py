@@ -12,7 +12,11 @@ def print_study(study: AccuracyStudy) -> None:
     """Print both exits' accuracies at every separation point, one table for each variant."""
     console = Console(highlight=False)
     for variant in variants(study):
-        shown = [way for way in ways(study) if final(study, study.points[0].split, variant, way)]
+        shown = [
+            way
+            for way in ways(study)
+            if any(final(study, point.split, variant, way) for point in study.points)
+        ]
         whole = full(study, variant).percent
         title = f"{study.name}, {variant}: accuracy, % (full cloud {whole})"
         table = Table(title=title, box=SIMPLE, title_style="")
