@@ -182,6 +182,8 @@ def test_a_tiny_study_end_to_end(
     write_page(tmp_path / "accuracy.md", file, results)
     page = (tmp_path / "accuracy.md").read_text()
     assert "## resnet18, fashion-mnist-mini, 32x32" in page
+    below = verdicts(done)[0]
+    assert f"| 6 | {below.found}, {below.mark} |" in page
     assert "](results/" not in page.replace("](results/accuracy.json)", "")
     assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
     print_study(done)

@@ -16,6 +16,11 @@ class Verdict:
     is_met: bool
 
     @property
+    def mark(self) -> str:
+        """The outcome in Markdown."""
+        return "met" if self.is_met else "**missed**"
+
+    @property
     def line(self) -> str:
         """The verdict in the terminal."""
         outcome = "met" if self.is_met else "missed"
@@ -24,7 +29,5 @@ class Verdict:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts as a Markdown table."""
-    rows = [
-        [one.what, one.wanted, one.found, "met" if one.is_met else "**missed**"] for one in verdicts
-    ]
+    rows = [[one.what, one.wanted, one.found, one.mark] for one in verdicts]
     return table(["what", "wanted", "found", "verdict"], rows)

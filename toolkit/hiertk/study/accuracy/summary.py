@@ -72,17 +72,18 @@ def verdicts(study: AccuracyStudy) -> list[Verdict]:
         one
         for variant in variants(study)
         for point in study.points
-        for one in _verdicts_at(study, point.split, variant)
+        for one in verdicts_at(study, point.split, variant)
     ]
 
 
-def _verdicts_at(study: AccuracyStudy, split: int, variant: str) -> list[Verdict]:
+def verdicts_at(study: AccuracyStudy, split: int, variant: str) -> tuple[Verdict, Verdict]:
+    """Judge one cut's final exit against full-cloud training, and against its early exit."""
     share = final(study, split, variant)
     assert share is not None
     where = f"separation point {split}" + ("" if variant == PLAIN else f", {variant}")
     below = 100 * (full(study, variant).mean - share.mean)
     above = 100 * (share.mean - early(study, split, variant).mean)
-    return [
+    return (
         Verdict(
             what=f"final exit below full cloud, {where}",
             wanted=f"at most {ALLOWED:g} points",
@@ -95,4 +96,4 @@ def _verdicts_at(study: AccuracyStudy, split: int, variant: str) -> list[Verdict
             found=f"{above:.2f} points",
             is_met=above > 0,
         ),
-    ]
+    )
