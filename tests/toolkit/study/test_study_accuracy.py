@@ -24,7 +24,7 @@ from hiertk.study.accuracy.summary import early, final, full, gain, verdicts, wa
 from hiertk.study.accuracy.table import print_study
 from hiertk.study.precision import Precision
 from hiertk.study.results import add_study, read_results
-from hiertk_protocol.errors import ConfigError
+from hiertk_protocol.errors import ConfigError, ModelError
 
 CPU = torch.device("cpu")
 SPEC = NetworkSpec("resnet18", 10, 32)
@@ -250,6 +250,7 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
         (replace(TINY, ways=("4", "2")), "unknown way '2'"),
         (replace(TINY, ways=("float",)), "the ways need 4"),
         (replace(TINY, raise_splits=(4, 6)), "--raise-splits has 4, --splits has not"),
+        (replace(TINY, splits=None, raise_splits=(9,)), "points 1 to 8, not 9"),
         (replace(TINY, images=10**6), "wants 1000000 images, the data set has 6000"),
         (replace(TINY, data="nothing"), "unknown data set"),
     ],
@@ -257,6 +258,6 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
 def test_what_cannot_be_run_is_refused_before_anything_is_trained(
     settings: AccuracySettings, words: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises((ConfigError, ModelError), match=words):
         run_study(settings, tmp_path, jobs=1, command="", tell=print)
     assert not list(tmp_path.iterdir())

@@ -65,7 +65,7 @@ class CellRunner:
         self._info = InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def run(self, key: CellKey, rates: Rates) -> Cell:
-        """Return a cell, from its file if all of it was finished before."""
+        """Return a cell, from its file; one that lacks a way is run again, whole."""
         path = self._folder / rates.name / f"{key.name}.json"
         wanted = self._wanted(key)
         found = read_record(path, Cell)

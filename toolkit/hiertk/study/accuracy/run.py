@@ -38,7 +38,7 @@ def run_study(
     data = read_data(settings)  # before any process starts: it may be missing
     network = open_network(settings.network(data.classes))
     splits = choose_points(network, settings.splits, None)
-    choose_points(network, settings.raise_splits, None)
+    choose_points(network, settings.raise_splits, None)  # one of them may not be there
     keys = plan_cells(settings, splits)
     place = folder / _digest(settings)
     device = device_for_training()
