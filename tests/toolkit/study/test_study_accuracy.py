@@ -8,8 +8,15 @@ import pytest
 import torch
 from hiertk.models import CutSpec, NetworkSpec
 from hiertk.study.accuracy.page import write_page
-from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Cell
-from hiertk.study.accuracy.run import run_study, tuned_at
+from hiertk.study.accuracy.records import (
+    AccuracyResults,
+    AccuracyStudy,
+    Cell,
+    CutRates,
+    Rates,
+    Tuned,
+)
+from hiertk.study.accuracy.run import run_study
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Schedule
 from hiertk.study.accuracy.settings import (
     BITS,
@@ -61,13 +68,18 @@ def test_every_point_variant_and_seed_has_a_cell_and_a_bottleneck_no_full_traini
     assert "split2-bottleneck-seed1" in names
 
 
-@pytest.mark.parametrize(
-    ("splits", "middle"), [((6,), 6), ((4, 6), 4), ((6, 2, 4), 4), (tuple(range(1, 9)), 4)]
-)
-def test_the_rates_are_tuned_at_a_point_that_was_asked_for(
-    splits: tuple[int, ...], middle: int
-) -> None:
-    assert tuned_at(splits) == middle
+def test_a_point_without_rates_of_its_own_takes_those_of_the_nearest_with_some() -> None:
+    def tuned(rate: float) -> Tuned:
+        return Tuned(rate=rate, tried={f"{rate:g}": 0.5})
+
+    cuts = [
+        CutRates(split=split, edge=tuned(edge), cloud=tuned(0.001))
+        for split, edge in ((2, 0.01), (6, 0.003))
+    ]
+    rates = Rates(full=tuned(0.1), cuts=tuple(cuts))
+    assert [rates.at(split).split for split in range(1, 9)] == [2, 2, 2, 2, 6, 6, 6, 6]
+    assert rates.name(4) == "edge0.01-cloud0.001"
+    assert rates.name(None) == "full0.1"
 
 
 def test_the_rate_rises_and_falls_to_zero() -> None:
@@ -83,12 +95,13 @@ def test_the_rate_rises_and_falls_to_zero() -> None:
 
 
 def test_the_edge_learns_the_same_whatever_clouds_stand_behind_it() -> None:
-    alone, beside = run_with(SENT), run_with(*BITS, REPLAY, LARGER)
+    bare, alone, beside = run_with(), run_with(SENT), run_with(*BITS, REPLAY, LARGER)
     for number, batch in enumerate(batches(4)):
-        alone.step(number, batch)
-        beside.step(number, batch)
+        for run in (bare, alone, beside):
+            run.step(number, batch)
     test = batches(2)
-    assert alone.evaluate(test).early == beside.evaluate(test).early
+    assert bare.evaluate(test).early == alone.evaluate(test).early == beside.evaluate(test).early
+    assert bare.evaluate(test).finals == ()
     assert alone.sent_bytes(test[0][0]) == beside.sent_bytes(test[0][0])
     shares = dict(zip((*BITS, REPLAY, LARGER), beside.evaluate(test).finals, strict=True))
     assert shares[SENT] == alone.evaluate(test).finals[0]
@@ -172,7 +185,7 @@ def test_a_tiny_study_end_to_end(
         assert spread is not None
         assert len(spread.values) == 2
     assert final(done, 6, "bottleneck", REPLAY.name) is None
-    cloud = done.rates.cloud
+    cloud = done.rates.at(6).cloud
     assert set(cloud.tried) >= {"0.0003", "0.001", "0.003"}
     assert cloud.tried[f"{cloud.rate:g}"] == max(cloud.tried.values())
 
@@ -184,6 +197,7 @@ def test_a_tiny_study_end_to_end(
     assert "## resnet18, fashion-mnist-mini, 32x32" in page
     below = verdicts(done)[0]
     assert f"| 6 | {below.found}, {below.mark} |" in page
+    assert f"| 6 | 6 | {done.rates.at(6).edge.rate:g} | {cloud.rate:g} |" in page
     assert "](results/" not in page.replace("](results/accuracy.json)", "")
     assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
     print_study(done)
@@ -194,7 +208,9 @@ def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: 
     file = tmp_path / "accuracy.json"
     two = add_study(file, AccuracyResults, with_a_point_more(done, 7))
     write_page(tmp_path / "accuracy.md", file, two)
-    assert "](accuracy-1.png)" in (tmp_path / "accuracy.md").read_text()
+    page = (tmp_path / "accuracy.md").read_text()
+    assert "](accuracy-1.png)" in page
+    assert "| 6 | 6, 7 | " in page
     assert (tmp_path / "accuracy-1.png").stat().st_size > 10_000
 
 
@@ -251,6 +267,8 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
         (replace(TINY, ways=("float",)), "the ways need 4"),
         (replace(TINY, raise_splits=(4, 6)), "--raise-splits has 4, --splits has not"),
         (replace(TINY, splits=None, raise_splits=(9,)), "points 1 to 8, not 9"),
+        (replace(TINY, tune_splits=(2,)), "--tune-splits has 2, --splits has not"),
+        (replace(TINY, splits=None, tune_splits=(9,)), "points 1 to 8, not 9"),
         (replace(TINY, images=10**6), "wants 1000000 images, the data set has 6000"),
         (replace(TINY, data="nothing"), "unknown data set"),
     ],

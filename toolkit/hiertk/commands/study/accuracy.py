@@ -47,6 +47,13 @@ def accuracy(
             "take longer than the others together."
         ),
     ] = "all",
+    tune_splits: Annotated[
+        str,
+        typer.Option(
+            help="Separation points at which learning rates are tuned, or all: the others take "
+            "those of the nearest of these. Tuning one takes as long as four to ten cells."
+        ),
+    ] = "all",
     precision: Precision = "float32",
     out: Annotated[
         Path, typer.Option(help="Where the results go, JSON; other studies in it stay.")
@@ -102,6 +109,7 @@ def accuracy(
         passes=passes,
         ways=tuple(ways.split(",")),
         raise_splits=parse_splits(raise_splits),
+        tune_splits=parse_splits(tune_splits),
         precision=parse_precision(precision),
     )
     settings = settings.quick() if quick else settings

@@ -14,7 +14,7 @@ from hiertk.data import load
 from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, open_network
 from hiertk.study.accuracy.rates import Measure, tune
-from hiertk.study.accuracy.records import WHOLE, Cell, CellKey, Rates, Tuned
+from hiertk.study.accuracy.records import WHOLE, Cell, CellKey, CutRates, Rates, Tuned
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule
 from hiertk.study.accuracy.settings import (
     NARROWED_TO,
@@ -66,7 +66,7 @@ class CellRunner:
 
     def run(self, key: CellKey, rates: Rates) -> Cell:
         """Return a cell, from its file; one that lacks a way is run again, whole."""
-        path = self._folder / rates.name / f"{key.name}.json"
+        path = self._folder / rates.name(key.split) / f"{key.name}.json"
         wanted = self._wanted(key)
         found = read_record(path, Cell)
         if found is None or not wanted <= found.final.keys():
@@ -81,16 +81,16 @@ class CellRunner:
         """Return the rate with which full-cloud training does best."""
         return self._tuned("full", lambda rates: [self._full_at(one) for one in rates])
 
-    def tune_edge(self, split: int) -> Tuned:
-        """Return the rate with which the early exit of this separation point does best."""
-        return self._tuned(
+    def tune_cut(self, split: int) -> CutRates:
+        """Return the rates with which the early exit, and then the final exit behind it do best."""
+        edge = self._tuned(
             f"edge-split{split}",
-            lambda rates: [self._cut_at(split, one, (one,))[0] for one in rates],
+            lambda rates: [self._cut_at(split, one, ())[0] for one in rates],
         )
-
-    def tune_cloud(self, split: int, edge: float) -> Tuned:
-        """Return the rate with which the final exit does best behind such an edge partition."""
-        return self._tuned(f"cloud-split{split}", lambda rates: self._cut_at(split, edge, rates)[1])
+        cloud = self._tuned(
+            f"cloud-split{split}", lambda rates: self._cut_at(split, edge.rate, rates)[1]
+        )
+        return CutRates(split=split, edge=edge, cloud=cloud)
 
     def _tuned(self, name: str, measure: Measure) -> Tuned:
         return tune(self._folder / f"rate-{name}.json", measure)
@@ -145,11 +145,12 @@ class CellRunner:
         width = open_network(spec).point(key.split).feature_shape[0]
         bottleneck = width // NARROWED_TO if variant.narrowed else None
         ways = settings.clouds(key.variant, key.split)
-        cloud = self._schedule(rates.cloud.rate, train)
+        tuned = rates.at(key.split)
+        cloud = self._schedule(tuned.cloud.rate, train)
         run = HierarchicalRun(
             CutSpec(spec, key.split, bottleneck),
             [(way, cloud) for way in ways],
-            self._schedule(rates.edge.rate, train),
+            self._schedule(tuned.edge.rate, train),
             device=self._device,
             seed=key.seed,
             larger=settings.larger(self._data.classes, variant.normalization),

@@ -40,7 +40,6 @@ def write_page(page: Path, results_file: Path, results: AccuracyResults) -> None
 def _study(study: AccuracyStudy, picture: str) -> list[str]:
     settings, machine = study.settings, study.machine
     seeds = len({cell.key.seed for cell in study.cells})
-    rates = study.rates
     rendered = " (rendered characters, no photographs)" if "rendered" in settings.data else ""
     return [
         f"## {study.name}",
@@ -49,8 +48,7 @@ def _study(study: AccuracyStudy, picture: str) -> list[str]:
 
 {settings.images:,} training images{rendered}, {settings.passes} passes, batches of
 {settings.batch_size}; {settings.test_images:,} test images; {settings.classes} classes; {seeds}
-{"seeds" if seeds > 1 else "seed"}. Rates: full cloud {rates.full.rate:g},
-edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}.
+{"seeds" if seeds > 1 else "seed"}.
 Run on {study.date}: {machine.hardware.processor},
 {machine.hardware.cores} cores ({study.device});
 {study.seconds / 60:.0f} minutes of one process.""",
@@ -66,6 +64,8 @@ Full-cloud training reaches **{full(study).percent}**. As it is deployed, at 4 b
         *(_variant(study, variant) for variant in variants(study)[1:]),
         "### What a device carries",
         _burden(study),
+        f"### Learning rates (full cloud {study.rates.full.rate:g})",
+        _rates(study),
     ]
 
 
@@ -141,6 +141,16 @@ def _point(study: AccuracyStudy, point: Point) -> list[str]:
         f"{point.memory_bytes / 1e6:.1f}",
         f"{sum(sent) / len(sent):.0f}",
     ]
+
+
+def _rates(study: AccuracyStudy) -> str:
+    rows = []
+    for cut in study.rates.cuts:
+        served = [str(one.split) for one in study.points if study.rates.at(one.split) == cut]
+        rows.append(
+            [str(cut.split), ", ".join(served), f"{cut.edge.rate:g}", f"{cut.cloud.rate:g}"]
+        )
+    return table(["tuned at split", "serves split", "edge", "cloud"], rows)
 
 
 def _text(spread: Spread | None) -> str:

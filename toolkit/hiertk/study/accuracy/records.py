@@ -43,17 +43,30 @@ class Tuned(Record):
     tried: dict[str, float]
 
 
-class Rates(Record):
-    """The learning rates, tuned for each way of training alike."""
+class CutRates(Record):
+    """The learning rates of both partitions, tuned at a separation point."""
 
-    full: Tuned
+    split: int
     edge: Tuned
     cloud: Tuned
 
-    @property
-    def name(self) -> str:
-        """Their name, for files."""
-        return f"full{self.full.rate:g}-edge{self.edge.rate:g}-cloud{self.cloud.rate:g}"
+
+class Rates(Record):
+    """The learning rates, tuned for each way of training alike. cuts: at least one."""
+
+    full: Tuned
+    cuts: tuple[CutRates, ...]
+
+    def at(self, split: int) -> CutRates:
+        """Return those of the nearest separation point with rates of its own, the lower of two."""
+        return min(self.cuts, key=lambda one: (abs(one.split - split), one.split))
+
+    def name(self, split: int | None) -> str:
+        """Return the name of those that serve a separation point (None: full cloud), for files."""
+        if split is None:
+            return f"full{self.full.rate:g}"
+        cut = self.at(split)
+        return f"edge{cut.edge.rate:g}-cloud{cut.cloud.rate:g}"
 
 
 class Point(Record):

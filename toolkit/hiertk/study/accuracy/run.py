@@ -14,6 +14,7 @@ from hiertk.study.accuracy.records import (
     AccuracyStudy,
     Cell,
     CellKey,
+    CutRates,
     Point,
     Rates,
     Settings,
@@ -39,6 +40,8 @@ def run_study(
     network = open_network(settings.network(data.classes))
     splits = choose_points(network, settings.splits, None)
     choose_points(network, settings.raise_splits, None)  # one of them may not be there
+    tuned_at = splits if settings.tune_splits is None else settings.tune_splits
+    choose_points(network, tuned_at, None)
     keys = plan_cells(settings, splits)
     place = folder / _digest(settings)
     device = device_for_training()
@@ -46,7 +49,7 @@ def run_study(
     if device.type == "cuda":
         jobs = 1
     with cell_pool(jobs, _prepare_process, settings, place) as pool:
-        rates = _tune(pool, tuned_at(splits), tell)
+        rates = _tune(pool, tuned_at, tell)
         cells = _run_all(pool, keys, rates, tell)
     return AccuracyStudy(
         settings=_as_written(settings, data),
@@ -60,20 +63,17 @@ def run_study(
     )
 
 
-def tuned_at(splits: Sequence[int]) -> int:
-    """Return the separation point at which the rates of all are tuned: the one in the middle."""
-    return sorted(splits)[(len(splits) - 1) // 2]
-
-
-def _tune(pool: ProcessPoolExecutor, split: int, tell: Tell) -> Rates:
-    """Tune at one separation point, with as many rates for each way."""
+def _tune(pool: ProcessPoolExecutor, splits: Sequence[int], tell: Tell) -> Rates:
+    """Tune full-cloud training, and both partitions at each of the separation points."""
     tell("learning rates first")
-    full, edge = pool.submit(_tune_full), pool.submit(_tune_edge, split)
-    tuned_edge = edge.result()
-    cloud = pool.submit(_tune_cloud, split, tuned_edge.rate)
-    rates = Rates(full=full.result(), edge=tuned_edge, cloud=cloud.result())
-    tell(f"rates: full {rates.full.rate:g}, edge {rates.edge.rate:g}, cloud {rates.cloud.rate:g}")
-    return rates
+    full = pool.submit(_tune_full)
+    cuts = []
+    for one in as_completed([pool.submit(_tune_cut, split) for split in splits]):
+        cut = one.result()
+        cuts.append(cut)
+        tell(f"split {cut.split}: edge {cut.edge.rate:g}, cloud {cut.cloud.rate:g}")
+    tell(f"full cloud: {full.result().rate:g}")
+    return Rates(full=full.result(), cuts=tuple(sorted(cuts, key=lambda cut: cut.split)))
 
 
 def _run_all(
@@ -105,7 +105,15 @@ def _points(settings: AccuracySettings, classes: int, splits: Sequence[int]) -> 
 
 def _digest(settings: AccuracySettings) -> str:
     """Name the folder after all that decides what one way of training finds, but the rates."""
-    decisive = replace(settings, seeds=(), splits=None, variants=(), ways=(), raise_splits=None)
+    decisive = replace(
+        settings,
+        seeds=(),
+        splits=None,
+        variants=(),
+        ways=(),
+        raise_splits=None,
+        tune_splits=None,
+    )
     return sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
@@ -137,12 +145,8 @@ def _tune_full() -> Tuned:
     return _Process.runner.tune_full()
 
 
-def _tune_edge(split: int) -> Tuned:
-    return _Process.runner.tune_edge(split)
-
-
-def _tune_cloud(split: int, edge: float) -> Tuned:
-    return _Process.runner.tune_cloud(split, edge)
+def _tune_cut(split: int) -> CutRates:
+    return _Process.runner.tune_cut(split)
 
 
 def _cell(key: CellKey, rates: Rates) -> Cell:

@@ -114,6 +114,7 @@ class HierarchicalRun:
         self._optimizer = _adamw(self._edge)
         self._schedule = edge
         self._bias = _no_bias(cut.network, device)
+        self._training = self._behind(sides.cloud, None)  # its edge step is the one of all clouds
         self._clouds = []
         for way, schedule in clouds:
             module = _larger_cloud(sides, larger) if way.is_larger and larger else sides.cloud
@@ -123,7 +124,7 @@ class HierarchicalRun:
         """Train the edge partition on one batch, and every cloud partition on its features."""
         images, labels = batch
         self._schedule.apply(self._optimizer, number)
-        _, features = self._clouds[0].training.edge_step(images, labels)
+        _, features = self._training.edge_step(images, labels)
         for cloud in self._clouds:
             cloud.step(number, features, labels)
 
@@ -153,12 +154,14 @@ class HierarchicalRun:
         return size / len(images)
 
     def _cloud(self, way: CloudWay, module: nn.Module, schedule: Schedule, seed: int) -> _Cloud:
-        own = copy.deepcopy(module).to(self._bias.device)
-        training = HierarchicalTraining(
-            self._edge, own, self._optimizer, _adamw(own), self._bias, way.bits
-        )
+        training = self._behind(copy.deepcopy(module).to(self._bias.device), way.bits)
         random = np.random.default_rng((seed, 1))
         return _Cloud(way, training, schedule, deque(maxlen=_REPLAYED), random)
+
+    def _behind(self, cloud: nn.Module, bits: int | None) -> HierarchicalTraining:
+        return HierarchicalTraining(
+            self._edge, cloud, self._optimizer, _adamw(cloud), self._bias, bits
+        )
 
 
 def _larger_cloud(sides: Sides, larger: NetworkSpec) -> nn.Module:

@@ -60,6 +60,7 @@ class AccuracySettings:
     splits: separation points, None for all. images: of the training part, None for all;
     test_images likewise. passes: over the training images. ways: of the plain network's clouds.
     raise_splits: separation points with the ways that raise the final exit, None for all.
+    tune_splits: separation points with rates of their own, None for all.
     precision: of training steps in the cloud, full-cloud training among them.
     """
 
@@ -75,6 +76,7 @@ class AccuracySettings:
     batch_size: int = 32
     ways: tuple[str, ...] = tuple(WAYS)
     raise_splits: tuple[int, ...] | None = None
+    tune_splits: tuple[int, ...] | None = None
     precision: Precision = "float32"
 
     def check(self) -> None:
@@ -91,8 +93,9 @@ class AccuracySettings:
             raise ConfigError(f"unknown way {min(unknown)!r}: choose from {', '.join(WAYS)}")
         if "4" not in self.ways:
             raise ConfigError("the ways need 4 (bits), which is what is deployed")
-        if self.splits and (others := set(self.raise_splits or ()) - set(self.splits)):
-            raise ConfigError(f"--raise-splits has {min(others)}, --splits has not")
+        for name, some in (("raise", self.raise_splits), ("tune", self.tune_splits)):
+            if self.splits and (others := set(some or ()) - set(self.splits)):
+                raise ConfigError(f"--{name}-splits has {min(others)}, --splits has not")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
@@ -100,6 +103,7 @@ class AccuracySettings:
             self,
             splits=(2, 6),
             raise_splits=None,
+            tune_splits=(2,),
             seeds=(0,),
             images=2000,
             test_images=1000,
@@ -118,6 +122,8 @@ class AccuracySettings:
         options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
         if self.raise_splits is not None:
             options += ["--raise-splits", ",".join(map(str, self.raise_splits))]
+        if self.tune_splits is not None:
+            options += ["--tune-splits", ",".join(map(str, self.tune_splits))]
         return [*options, "--precision", self.precision]
 
     def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
