@@ -1,5 +1,7 @@
 """What the study of accuracy finds."""
 
+from pydantic import Field
+
 from hiertk.study.records import Record
 from hiertk.study.results import Results, Study, StudySettings
 
@@ -52,10 +54,10 @@ class CutRates(Record):
 
 
 class Rates(Record):
-    """The learning rates, tuned for each way of training alike. cuts: at least one."""
+    """The learning rates, tuned for each way of training alike."""
 
     full: Tuned
-    cuts: tuple[CutRates, ...]
+    cuts: tuple[CutRates, ...] = Field(min_length=1)
 
     def at(self, split: int) -> CutRates:
         """Return those of the nearest separation point with rates of its own, the lower of two."""
