@@ -39,9 +39,8 @@ def run_study(
     data = read_data(settings)  # before any process starts: it may be missing
     network = open_network(settings.network(data.classes))
     splits = choose_points(network, settings.splits, None)
-    choose_points(network, settings.raise_splits, None)  # one of them may not be there
-    tuned_at = splits if settings.tune_splits is None else settings.tune_splits
-    choose_points(network, tuned_at, None)
+    for some in settings.some_splits.values():
+        choose_points(network, some, None)  # one of them may not be there
     keys = plan_cells(settings, splits)
     place = folder / _digest(settings)
     device = device_for_training()
@@ -49,7 +48,7 @@ def run_study(
     if device.type == "cuda":
         jobs = 1
     with cell_pool(jobs, _prepare_process, settings, place) as pool:
-        rates = _tune(pool, tuned_at, tell)
+        rates = _tune(pool, settings.tune_splits or splits, tell)
         cells = _run_all(pool, keys, rates, tell)
     return AccuracyStudy(
         settings=_as_written(settings, data),

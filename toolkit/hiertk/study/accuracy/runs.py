@@ -114,7 +114,7 @@ class HierarchicalRun:
         self._optimizer = _adamw(self._edge)
         self._schedule = edge
         self._bias = _no_bias(cut.network, device)
-        self._training = self._behind(sides.cloud, None)  # its edge step is the one of all clouds
+        self._training = self._behind(sides.cloud, None)  # for its edge step
         self._clouds = []
         for way, schedule in clouds:
             module = _larger_cloud(sides, larger) if way.is_larger and larger else sides.cloud

@@ -79,6 +79,11 @@ class AccuracySettings:
     tune_splits: tuple[int, ...] | None = None
     precision: Precision = "float32"
 
+    @property
+    def some_splits(self) -> dict[str, tuple[int, ...] | None]:
+        """The options that choose among the separation points (None: all), by their names."""
+        return {"--raise-splits": self.raise_splits, "--tune-splits": self.tune_splits}
+
     def check(self) -> None:
         """Refuse what cannot be run. Raises ConfigError."""
         if not self.seeds:
@@ -93,9 +98,9 @@ class AccuracySettings:
             raise ConfigError(f"unknown way {min(unknown)!r}: choose from {', '.join(WAYS)}")
         if "4" not in self.ways:
             raise ConfigError("the ways need 4 (bits), which is what is deployed")
-        for name, some in (("raise", self.raise_splits), ("tune", self.tune_splits)):
+        for option, some in self.some_splits.items():
             if self.splits and (others := set(some or ()) - set(self.splits)):
-                raise ConfigError(f"--{name}-splits has {min(others)}, --splits has not")
+                raise ConfigError(f"{option} has {min(others)}, --splits has not")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
@@ -115,15 +120,13 @@ class AccuracySettings:
         options = ["--data", self.data, "--model", self.model, "--input-size", str(self.input_size)]
         if self == self.quick():
             return [*options, "--quick"]
-        options += ["--splits", ",".join(map(str, self.splits)) if self.splits else "all"]
+        options += ["--splits", _joined(self.splits) if self.splits else "all"]
         options += ["--variants", ",".join(self.variants), "--seeds", str(len(self.seeds))]
         if self.images is not None:
             options += ["--images", str(self.images)]
         options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
-        if self.raise_splits is not None:
-            options += ["--raise-splits", ",".join(map(str, self.raise_splits))]
-        if self.tune_splits is not None:
-            options += ["--tune-splits", ",".join(map(str, self.tune_splits))]
+        for option, some in self.some_splits.items():
+            options += [] if some is None else [option, _joined(some)]
         return [*options, "--precision", self.precision]
 
     def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
@@ -142,6 +145,10 @@ class AccuracySettings:
         is_raised = self.raise_splits is None or split in self.raise_splits
         known = (WAYS[name] for name in self.ways if is_raised or not WAYS[name].raises)
         return tuple(way for way in known if not way.is_larger or self.model in _LARGER)
+
+
+def _joined(splits: tuple[int, ...]) -> str:
+    return ",".join(map(str, splits))
 
 
 def plan_cells(settings: AccuracySettings, splits: tuple[int, ...]) -> list[CellKey]:
