@@ -20,9 +20,12 @@ from hiertk.study.accuracy.run import run_study
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Schedule
 from hiertk.study.accuracy.settings import (
     BITS,
+    FASTER,
     LARGER,
     REPLAY,
     SENT,
+    SGD,
+    SLOWER,
     AccuracySettings,
     CloudWay,
     plan_cells,
@@ -125,6 +128,15 @@ def test_precision_is_the_clouds_and_leaves_the_edge_as_it_is() -> None:
     assert {value.dtype for value in other} == {torch.float32}
 
 
+@pytest.mark.parametrize("way", [SLOWER, FASTER, SGD], ids=lambda way: way.name)
+def test_another_rate_or_optimizer_changes_the_cloud_alone(way: CloudWay) -> None:
+    run = run_with(SENT, way)
+    for number, batch in enumerate(batches(4)):
+        run.step(number, batch)
+    own, other = (list(one.training.cloud.parameters()) for one in run._clouds)
+    assert not any(torch.equal(one, two) for one, two in zip(own, other, strict=True))
+
+
 def test_fewer_ways_leave_the_bits_that_are_deployed() -> None:
     settings = replace(TINY, ways=("4", "replay"))
     assert settings.clouds("plain", 6) == (SENT, REPLAY)
@@ -162,6 +174,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
         "rate-cloud-split6",
     }
     check_that_fewer_ways_are_taken_from_the_files(study, folder)
+    check_that_more_ways_are_added_to_the_files(study, folder)
     next(folder.rglob("split6-plain-seed0.json")).write_text("{}")
     with pytest.raises(ConfigError, match="nothing of this version"):
         run_study(TINY, folder, jobs=1, command="a test", tell=told.append)
@@ -174,6 +187,27 @@ def check_that_fewer_ways_are_taken_from_the_files(study: AccuracyStudy, folder:
     for cell, whole in zip(found.cells, study.cells, strict=True):
         assert (cell.key, cell.early, cell.seconds) == (whole.key, whole.early, whole.seconds)
     assert ways(found) == [SENT.name]
+
+
+def check_that_more_ways_are_added_to_the_files(study: AccuracyStudy, folder: Path) -> None:
+    more = replace(TINY, ways=("4", "slower", "faster", "sgd"))
+    found = run_study(more, folder, jobs=1, command="a test", tell=print)
+    sgd = found.rates.at(6).sgd
+    assert sgd is not None
+    assert set(sgd.tried) >= {"0.01", "0.03", "0.1"}
+    names = [SENT.name, SLOWER.name, FASTER.name, f"{SGD.name} at {sgd.rate:g}"]
+    for cell, before in zip(found.cells, study.cells, strict=True):
+        assert (cell.key, cell.early) == (before.key, before.early)
+        if (cell.key.split, cell.key.variant) == (6, "plain"):
+            assert list(cell.final) == names
+            assert cell.final[SENT.name] == before.final[SENT.name]
+            assert cell.seconds > before.seconds
+        else:
+            assert cell == before
+    assert run_study(TINY, folder, jobs=1, command="", tell=print).rates == study.rates
+    file = folder / "more.json"
+    write_page(folder / "more.md", file, add_study(file, AccuracyResults, found))
+    assert f"| split | {' | '.join(names)} |" in (folder / "more.md").read_text()
 
 
 def test_a_tiny_study_end_to_end(

@@ -37,14 +37,15 @@ def accuracy(
         str,
         typer.Option(
             help="Clouds behind the plain network: features as float, at 8 or at 4 bits; at 4 bits "
-            "with replay, or a larger cloud partition. 4 is needed."
+            "with replay, or a larger cloud partition; slower or faster, at a third of the rate or "
+            "three times it; or sgd, in AdamW's place with a rate of its own. 4 is needed."
         ),
     ] = "float,8,4,replay,larger",
     raise_splits: Annotated[
         str,
         typer.Option(
-            help="Separation points at which replay and larger are tried, or all: these two ways "
-            "take longer than the others together."
+            help="Separation points at which replay, larger, slower, faster and sgd are tried, or "
+            "all: they take longer than the others together."
         ),
     ] = "all",
     tune_splits: Annotated[
@@ -76,7 +77,8 @@ def accuracy(
     In one process each and from fresh weights, on a GPU if there is one: full-cloud training, and
     hierarchical training cut at each separation point, with features as floats, at 8 and at 4
     bits, with replay, with a larger cloud partition, with a bottleneck, and with group
-    normalization. Learning rates are tuned for each way alike first.
+    normalization. Learning rates are tuned for each way alike first. To see whether another rate or
+    SGD in the cloud raises the final exit, ask for these --ways, too: slower,faster,sgd.
 
     --quick takes some five minutes on two cores. The whole is for a GPU, or for days of a laptop:
     choose fewer --splits, --images and --seeds there. Finished cells stay in --work: the same

@@ -1,7 +1,7 @@
 """One cell of the study of accuracy, from fresh weights to the test images."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from hiertk_protocol.manifest import InputInfo
 from hiertk.data import load
 from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, open_network
-from hiertk.study.accuracy.rates import Measure, tune
+from hiertk.study.accuracy.rates import FIRST, FIRST_OF_SGD, Measure, tune
 from hiertk.study.accuracy.records import WHOLE, Cell, CellKey, CutRates, Rates, Tuned
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule
 from hiertk.study.accuracy.settings import (
     NARROWED_TO,
     SENT,
+    SGD,
     VARIANTS,
     AccuracySettings,
+    CloudWay,
 )
 from hiertk.study.images import Images, read_images, some_of
 from hiertk.study.records import read_record, write_record
@@ -65,35 +67,46 @@ class CellRunner:
         self._info = InputInfo(size=settings.input_size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def run(self, key: CellKey, rates: Rates) -> Cell:
-        """Return a cell, from its file; one that lacks a way is run again, whole."""
+        """Return a cell, from its file; what ways this lacks are run and added to it."""
         path = self._folder / rates.name(key.split) / f"{key.name}.json"
-        wanted = self._wanted(key)
+        clouds = {} if key.split is None else self._clouds(key.variant, key.split, rates)
+        wanted = list(clouds) or [WHOLE]
         found = read_record(path, Cell)
-        if found is None or not wanted <= found.final.keys():
+        if lacking := [way for way in wanted if found is None or way not in found.final]:
             started = time.perf_counter()
-            cell = self._full(key, rates) if key.split is None else self._cut(key, rates)
-            found = cell.model_copy(update={"seconds": time.perf_counter() - started})
+            cell = (
+                self._full(key, rates)
+                if key.split is None
+                else self._cut(key, rates, {way: clouds[way] for way in lacking})
+            )
+            found = _with(found, cell, time.perf_counter() - started)
             write_record(path, found)
-        final = {way: share for way, share in found.final.items() if way in wanted}
-        return found.model_copy(update={"final": final})
+        assert found is not None
+        return found.model_copy(update={"final": {way: found.final[way] for way in wanted}})
 
     def tune_full(self) -> Tuned:
         """Return the rate with which full-cloud training does best."""
         return self._tuned("full", lambda rates: [self._full_at(one) for one in rates])
 
-    def tune_cut(self, split: int) -> CutRates:
+    def tune_cut(self, split: int, *, with_sgd: bool) -> CutRates:
         """Return the rates with which the early exit, and then the final exit behind it do best."""
+
+        def finals(way: CloudWay) -> Measure:
+            return lambda rates: self._cut_at(split, edge.rate, way, rates)[1]
+
         edge = self._tuned(
             f"edge-split{split}",
-            lambda rates: [self._cut_at(split, one, ())[0] for one in rates],
+            lambda rates: [self._cut_at(split, one, SENT, ())[0] for one in rates],
         )
-        cloud = self._tuned(
-            f"cloud-split{split}", lambda rates: self._cut_at(split, edge.rate, rates)[1]
+        return CutRates(
+            split=split,
+            edge=edge,
+            cloud=self._tuned(f"cloud-split{split}", finals(SENT)),
+            sgd=self._tuned(f"sgd-split{split}", finals(SGD), FIRST_OF_SGD) if with_sgd else None,
         )
-        return CutRates(split=split, edge=edge, cloud=cloud)
 
-    def _tuned(self, name: str, measure: Measure) -> Tuned:
-        return tune(self._folder / f"rate-{name}.json", measure)
+    def _tuned(self, name: str, measure: Measure, first: Sequence[float] = FIRST) -> Tuned:
+        return tune(self._folder / f"rate-{name}.json", measure, first)
 
     def _full_at(self, rate: float) -> float:
         train, held_out = self._parts()
@@ -103,12 +116,12 @@ class CellRunner:
         return run.evaluate(self._batches(held_out))
 
     def _cut_at(
-        self, split: int, edge: float, clouds: Sequence[float]
+        self, split: int, edge: float, way: CloudWay, clouds: Sequence[float]
     ) -> tuple[float, tuple[float, ...]]:
         train, held_out = self._parts()
         run = HierarchicalRun(
             CutSpec(self._settings.network(self._data.classes), split),
-            [(SENT, self._schedule(rate, train)) for rate in clouds],
+            [(way, self._schedule(rate, train)) for rate in clouds],
             self._schedule(edge, train),
             device=self._device,
             seed=_TUNING_SEED,
@@ -117,10 +130,19 @@ class CellRunner:
         shares = run.evaluate(self._batches(held_out))
         return shares.early, shares.finals
 
-    def _wanted(self, key: CellKey) -> set[str]:
-        if key.split is None:
-            return {WHOLE}
-        return {way.name for way in self._settings.clouds(key.variant, key.split)}
+    def _clouds(
+        self, variant: str, split: int, rates: Rates
+    ) -> dict[str, tuple[CloudWay, Schedule]]:
+        """Return the cloud partitions behind a cut, by their ways' names in a cell."""
+        tuned, found = rates.at(split), {}
+        for way in self._settings.clouds(variant, split):
+            name, rate = way.name, tuned.cloud.rate
+            if way.is_sgd:
+                assert tuned.sgd is not None
+                rate = tuned.sgd.rate
+                name = f"{name} at {rate:g}"
+            found[name] = (way, self._schedule(rate, self._data.train))
+        return found
 
     def _full(self, key: CellKey, rates: Rates) -> Cell:
         train = self._data.train
@@ -138,19 +160,19 @@ class CellRunner:
             seconds=0.0,
         )
 
-    def _cut(self, key: CellKey, rates: Rates) -> Cell:
+    def _cut(
+        self, key: CellKey, rates: Rates, clouds: Mapping[str, tuple[CloudWay, Schedule]]
+    ) -> Cell:
         assert key.split is not None
         train, settings, variant = self._data.train, self._settings, VARIANTS[key.variant]
         spec = settings.network(self._data.classes, variant.normalization)
         width = open_network(spec).point(key.split).feature_shape[0]
         bottleneck = width // NARROWED_TO if variant.narrowed else None
-        ways = settings.clouds(key.variant, key.split)
-        tuned = rates.at(key.split)
-        cloud = self._schedule(tuned.cloud.rate, train)
+        edge = self._schedule(rates.at(key.split).edge.rate, train)
         run = HierarchicalRun(
             CutSpec(spec, key.split, bottleneck),
-            [(way, cloud) for way in ways],
-            self._schedule(tuned.edge.rate, train),
+            list(clouds.values()),
+            edge,
             device=self._device,
             seed=key.seed,
             larger=settings.larger(self._data.classes, variant.normalization),
@@ -161,9 +183,9 @@ class CellRunner:
         return Cell(
             key=key,
             early=shares.early,
-            final=dict(zip((way.name for way in ways), shares.finals, strict=True)),
+            final=dict(zip(clouds, shares.finals, strict=True)),
             sent_bytes=run.sent_bytes(images[: settings.batch_size]),
-            steps=cloud.steps,
+            steps=edge.steps,
             seconds=0.0,
         )
 
@@ -195,3 +217,11 @@ class CellRunner:
             self._data.train.take([one for one in numbers if one % _HELD_OUT]),
             self._data.train.take([one for one in numbers if one % _HELD_OUT == 0]),
         )
+
+
+def _with(found: Cell | None, cell: Cell, seconds: float) -> Cell:
+    """Return a cell with what it lacked. seconds: that this took."""
+    if found is None:
+        return cell.model_copy(update={"seconds": seconds})
+    final = {**found.final, **cell.final}
+    return found.model_copy(update={"final": final, "seconds": found.seconds + seconds})

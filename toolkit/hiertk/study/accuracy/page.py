@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hiertk.study.accuracy.figures import draw_study
 from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point
-from hiertk.study.accuracy.settings import LARGER, REPLAY, SENT
+from hiertk.study.accuracy.settings import BITS, SENT
 from hiertk.study.accuracy.summary import (
     ALLOWED,
     early,
@@ -85,7 +85,7 @@ def _verdicts(study: AccuracyStudy) -> str:
 
 
 def _exits(study: AccuracyStudy) -> str:
-    shown = ways(study)
+    shown = [way for way in ways(study) if way in {one.name for one in BITS}]
     rows = [
         [
             str(point.split),
@@ -98,7 +98,7 @@ def _exits(study: AccuracyStudy) -> str:
 
 
 def _gains(study: AccuracyStudy) -> str:
-    shown = [way for way in ways(study) if way in {SENT.name, REPLAY.name, LARGER.name}]
+    shown = [way for way in ways(study) if way.startswith(SENT.name)]
     rows = [
         [str(point.split), *(_text(gain(study, point.split, way)) for way in shown)]
         for point in study.points

@@ -1,11 +1,18 @@
 """What the study of accuracy finds."""
 
+from collections.abc import Iterable
+
 from pydantic import Field
 
 from hiertk.study.records import Record
 from hiertk.study.results import Results, Study, StudySettings
 
 WHOLE = "whole"  # full-cloud training, in the place of a way
+
+
+def nearest(splits: Iterable[int], split: int) -> int:
+    """Return the nearest of some separation points, the lower of two."""
+    return min(splits, key=lambda one: (abs(one - split), one))
 
 
 class CellKey(Record):
@@ -46,11 +53,15 @@ class Tuned(Record):
 
 
 class CutRates(Record):
-    """The learning rates of both partitions, tuned at a separation point."""
+    """The learning rates of both partitions, tuned at a separation point.
+
+    sgd: of the cloud partition with SGD, where that was tried.
+    """
 
     split: int
     edge: Tuned
     cloud: Tuned
+    sgd: Tuned | None = None
 
 
 class Rates(Record):
@@ -60,8 +71,9 @@ class Rates(Record):
     cuts: tuple[CutRates, ...] = Field(min_length=1)
 
     def at(self, split: int) -> CutRates:
-        """Return those of the nearest separation point with rates of its own, the lower of two."""
-        return min(self.cuts, key=lambda one: (abs(one.split - split), one.split))
+        """Return those of the nearest separation point with rates of its own."""
+        cuts = {one.split: one for one in self.cuts}
+        return cuts[nearest(cuts, split)]
 
     def name(self, split: int | None) -> str:
         """Return the name of those that serve a separation point (None: full cloud), for files."""

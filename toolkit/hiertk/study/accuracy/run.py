@@ -19,6 +19,7 @@ from hiertk.study.accuracy.records import (
     Rates,
     Settings,
     Tuned,
+    nearest,
 )
 from hiertk.study.accuracy.settings import AccuracySettings, plan_cells
 from hiertk.study.pool import cell_pool
@@ -48,7 +49,7 @@ def run_study(
     if device.type == "cuda":
         jobs = 1
     with cell_pool(jobs, _prepare_process, settings, place) as pool:
-        rates = _tune(pool, settings.tune_splits or splits, tell)
+        rates = _tune(pool, settings, splits, tell)
         cells = _run_all(pool, keys, rates, tell)
     return AccuracyStudy(
         settings=_as_written(settings, data),
@@ -62,12 +63,17 @@ def run_study(
     )
 
 
-def _tune(pool: ProcessPoolExecutor, splits: Sequence[int], tell: Tell) -> Rates:
-    """Tune full-cloud training, and both partitions at each of the separation points."""
+def _tune(
+    pool: ProcessPoolExecutor, settings: AccuracySettings, splits: Sequence[int], tell: Tell
+) -> Rates:
+    """Tune full-cloud training, and both partitions at each separation point that is to be."""
     tell("learning rates first")
     full = pool.submit(_tune_full)
+    tuned = settings.tune_splits or splits
+    raised = settings.raise_splits or splits
+    for_sgd = {nearest(tuned, one) for one in raised} if "sgd" in settings.ways else set()
     cuts = []
-    for one in as_completed([pool.submit(_tune_cut, split) for split in splits]):
+    for one in as_completed([pool.submit(_tune_cut, one, one in for_sgd) for one in tuned]):
         cut = one.result()
         cuts.append(cut)
         tell(f"split {cut.split}: edge {cut.edge.rate:g}, cloud {cut.cloud.rate:g}")
@@ -144,8 +150,8 @@ def _tune_full() -> Tuned:
     return _Process.runner.tune_full()
 
 
-def _tune_cut(split: int) -> CutRates:
-    return _Process.runner.tune_cut(split)
+def _tune_cut(split: int, with_sgd: bool) -> CutRates:
+    return _Process.runner.tune_cut(split, with_sgd=with_sgd)
 
 
 def _cell(key: CellKey, rates: Rates) -> Cell:

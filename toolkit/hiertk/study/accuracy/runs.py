@@ -7,14 +7,14 @@ cloud: several cloud partitions can be trained side by side on one edge partitio
 import copy
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from hiertk_cloud.training.precision import arithmetic
 from hiertk_protocol.codec import encode, quantize
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from hiertk.models import CutSpec, NetworkSpec, Sides, both_sides, open_network
 from hiertk.study.accuracy.settings import SENT, CloudWay
@@ -114,7 +114,7 @@ class HierarchicalRun:
         self._optimizer = _adamw(self._edge)
         self._schedule = edge
         self._bias = _no_bias(cut.network, device)
-        self._training = self._behind(sides.cloud, None)  # for its edge step
+        self._training = self._behind(sides.cloud, SENT)  # for its edge step
         self._clouds = []
         for way, schedule in clouds:
             module = _larger_cloud(sides, larger) if way.is_larger and larger else sides.cloud
@@ -154,13 +154,15 @@ class HierarchicalRun:
         return size / len(images)
 
     def _cloud(self, way: CloudWay, module: nn.Module, schedule: Schedule, seed: int) -> _Cloud:
-        training = self._behind(copy.deepcopy(module).to(self._bias.device), way.bits)
+        training = self._behind(copy.deepcopy(module).to(self._bias.device), way)
         random = np.random.default_rng((seed, 1))
-        return _Cloud(way, training, schedule, deque(maxlen=_REPLAYED), random)
+        own = replace(schedule, rate=way.times * schedule.rate)
+        return _Cloud(way, training, own, deque(maxlen=_REPLAYED), random)
 
-    def _behind(self, cloud: nn.Module, bits: int | None) -> HierarchicalTraining:
+    def _behind(self, cloud: nn.Module, way: CloudWay) -> HierarchicalTraining:
+        optimizer = _sgd(cloud) if way.is_sgd else _adamw(cloud)
         return HierarchicalTraining(
-            self._edge, cloud, self._optimizer, _adamw(cloud), self._bias, bits
+            self._edge, cloud, self._optimizer, optimizer, self._bias, way.bits
         )
 
 
@@ -173,6 +175,10 @@ def _larger_cloud(sides: Sides, larger: NetworkSpec) -> nn.Module:
 
 def _adamw(module: nn.Module) -> AdamW:
     return AdamW(module.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
+
+
+def _sgd(module: nn.Module) -> SGD:
+    return SGD(module.parameters(), momentum=0.9, weight_decay=WEIGHT_DECAY, fused=True)
 
 
 def _no_bias(spec: NetworkSpec, device: torch.device) -> Tensor:

@@ -26,18 +26,21 @@ class CloudWay:
     """One way to train a cloud partition on an edge partition's features.
 
     bits: None sends features as they are. replays: each step takes a batch of earlier features
-    along. is_larger: the layers behind the cut are those of a deeper network.
+    along. is_larger: the layers behind the cut are those of a deeper network. is_sgd: with SGD and
+    its own rate, in the place of AdamW. times: what the rate is multiplied by.
     """
 
     name: str
     bits: int | None
     replays: bool = False
     is_larger: bool = False
+    is_sgd: bool = False
+    times: float = 1.0
 
     @property
     def raises(self) -> bool:
-        """Whether it is there to raise the final exit, at the cost of more computing."""
-        return self.replays or self.is_larger
+        """Whether it is there to raise the final exit above the one that is deployed."""
+        return self.replays or self.is_larger or self.is_sgd or self.times != 1
 
 
 PLAIN, BOTTLENECK = "plain", "bottleneck"
@@ -49,8 +52,20 @@ VARIANTS = {
 SENT = CloudWay("4 bits", 4)
 REPLAY = CloudWay("4 bits, replay", 4, replays=True)
 LARGER = CloudWay("4 bits, larger", 4, is_larger=True)
+SLOWER = CloudWay("4 bits, a third of the rate", 4, times=1 / 3)
+FASTER = CloudWay("4 bits, three times the rate", 4, times=3)
+SGD = CloudWay("4 bits, SGD", 4, is_sgd=True)
 BITS = (CloudWay("float", None), CloudWay("8 bits", 8), SENT)
-WAYS = {"float": BITS[0], "8": BITS[1], "4": SENT, "replay": REPLAY, "larger": LARGER}
+WAYS = {
+    "float": BITS[0],
+    "8": BITS[1],
+    "4": SENT,
+    "replay": REPLAY,
+    "larger": LARGER,
+    "slower": SLOWER,
+    "faster": FASTER,
+    "sgd": SGD,
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class AccuracySettings:
     test_images: int | None = None
     passes: int = 4
     batch_size: int = 32
-    ways: tuple[str, ...] = tuple(WAYS)
+    ways: tuple[str, ...] = ("float", "8", "4", "replay", "larger")
     raise_splits: tuple[int, ...] | None = None
     tune_splits: tuple[int, ...] | None = None
     precision: Precision = "float32"
