@@ -3,17 +3,59 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hiertk.study.accuracy.records import Tuned
+from hiertk.study.accuracy.data import Data
+from hiertk.study.accuracy.records import CutRates, Tuned
+from hiertk.study.accuracy.settings import PLAIN, SENT, SGD, AccuracySettings, CloudWay
+from hiertk.study.accuracy.trainer import StudyTrainer
 from hiertk.study.records import read_record, write_record
 
 _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-FIRST = (3e-4, 1e-3, 3e-3)  # of AdamW
-FIRST_OF_SGD = (1e-2, 3e-2, 1e-1)
+_FIRST = (3e-4, 1e-3, 3e-3)  # of AdamW
+_FIRST_OF_SGD = (1e-2, 3e-2, 1e-1)
+_SEED = 0
 
 Measure = Callable[[Sequence[float]], Sequence[float]]
 
 
-def tune(path: Path, measure: Measure, first: Sequence[float] = FIRST) -> Tuned:
+class Tuner:
+    """Tunes the rates of one study, on images held out from training; they stay in its folder."""
+
+    def __init__(self, settings: AccuracySettings, data: Data, folder: Path) -> None:
+        self._trainer = StudyTrainer(settings, data.for_tuning())
+        self._folder = folder
+
+    def full(self) -> Tuned:
+        """Return the rate with which full-cloud training does best."""
+        return self._tuned("full", lambda rates: [self._trainer.full(one, _SEED) for one in rates])
+
+    def cut(self, split: int, *, with_sgd: bool) -> CutRates:
+        """Return the rates with which the early exit, and then the final exit behind it do best."""
+
+        def finals(way: CloudWay) -> Measure:
+            return lambda rates: self._shares(split, edge.rate, [(way, one) for one in rates])[1:]
+
+        edge = self._tuned(
+            f"edge-split{split}", lambda rates: [self._shares(split, one)[0] for one in rates]
+        )
+        return CutRates(
+            split=split,
+            edge=edge,
+            cloud=self._tuned(f"cloud-split{split}", finals(SENT)),
+            sgd=self._tuned(f"sgd-split{split}", finals(SGD), _FIRST_OF_SGD) if with_sgd else None,
+        )
+
+    def _tuned(self, name: str, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
+        return tune(self._folder / f"rate-{name}.json", measure, first)
+
+    def _shares(
+        self, split: int, edge: float, clouds: Sequence[tuple[CloudWay, float]] = ()
+    ) -> list[float]:
+        """Return the shares of the early exit, and of each cloud's final exit."""
+        shares, _ = self._trainer.cut(PLAIN, split, edge, clouds, _SEED)
+        return [shares.early, *shares.finals]
+
+
+def tune(path: Path, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
     """Return the rate of the grid beside which no other is better.
 
     measure: the shares of right predictions with such rates. first: which are tried at first, of

@@ -9,7 +9,9 @@ from pathlib import Path
 from hiertk.export.cuts import choose_points
 from hiertk.models import open_network
 from hiertk.models.costs import network_costs
-from hiertk.study.accuracy.cells import CellRunner, Data, device_for_training, read_data
+from hiertk.study.accuracy.cells import CellRunner
+from hiertk.study.accuracy.data import Data, read_data
+from hiertk.study.accuracy.rates import Tuner
 from hiertk.study.accuracy.records import (
     AccuracyStudy,
     Cell,
@@ -22,6 +24,7 @@ from hiertk.study.accuracy.records import (
     nearest,
 )
 from hiertk.study.accuracy.settings import AccuracySettings, plan_cells
+from hiertk.study.accuracy.trainer import device_for_training
 from hiertk.study.pool import cell_pool
 from hiertk.study.records import this_machine, today
 
@@ -139,19 +142,22 @@ def _as_written(settings: AccuracySettings, data: Data) -> Settings:
 class _Process:
     """What a process of the pool keeps from cell to cell."""
 
+    tuner: Tuner
     runner: CellRunner
 
 
 def _prepare_process(settings: AccuracySettings, folder: Path) -> None:
-    _Process.runner = CellRunner(settings, read_data(settings), folder)
+    data = read_data(settings)
+    _Process.tuner = Tuner(settings, data, folder)
+    _Process.runner = CellRunner(settings, data, folder)
 
 
 def _tune_full() -> Tuned:
-    return _Process.runner.tune_full()
+    return _Process.tuner.full()
 
 
 def _tune_cut(split: int, with_sgd: bool) -> CutRates:
-    return _Process.runner.tune_cut(split, with_sgd=with_sgd)
+    return _Process.tuner.cut(split, with_sgd=with_sgd)
 
 
 def _cell(key: CellKey, rates: Rates) -> Cell:
