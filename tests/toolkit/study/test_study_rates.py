@@ -25,7 +25,7 @@ def measuring(best: float, asked: list[float]) -> Measure:
         (3e-3, [3e-4, 1e-3, 3e-3, 1e-2]),
         (1e-4, [3e-4, 1e-3, 3e-3, 1e-4, 3e-5]),
         (1e-9, [3e-4, 1e-3, 3e-3, 1e-4, 3e-5]),
-        (1e9, [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]),
+        (1e9, [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1]),
     ],
 )
 def test_rates_are_tried_until_the_best_has_a_worse_one_on_either_side(
@@ -34,8 +34,15 @@ def test_rates_are_tried_until_the_best_has_a_worse_one_on_either_side(
     found: list[float] = []
     tuned = tune(tmp_path / "rate.json", measuring(best, found))
     assert found == asked
-    assert tuned.rate == min(max(best, 3e-5), 3e-2)
+    assert tuned.rate == min(max(best, 3e-5), 3e-1)
     assert set(tuned.tried) == {f"{one:g}" for one in asked}
+
+
+def test_the_first_to_be_tried_can_be_others(tmp_path: Path) -> None:
+    found: list[float] = []
+    measure = measuring(1e-2, found)
+    assert tune(tmp_path / "rate.json", measure, (1e-2, 3e-2, 1e-1)).rate == 1e-2
+    assert found == [1e-2, 3e-2, 1e-1, 3e-3]
 
 
 def test_what_was_tried_is_not_tried_again(tmp_path: Path) -> None:
