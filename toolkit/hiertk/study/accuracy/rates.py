@@ -21,8 +21,14 @@ class Tuner:
     """Tunes the rates of one study, on images held out from training; they stay in its folder."""
 
     def __init__(self, settings: AccuracySettings, data: Data, folder: Path) -> None:
-        self._trainer = StudyTrainer(settings, data.for_tuning())
+        self._settings = settings
+        self._data = data
         self._folder = folder
+
+    @property
+    def _trainer(self) -> StudyTrainer:
+        """A new one each time: its copies of the images are large, and needed for a run only."""
+        return StudyTrainer(self._settings, self._data.for_tuning())
 
     def full(self) -> Tuned:
         """Return the rate with which full-cloud training does best."""
