@@ -1,6 +1,7 @@
 """A tiny study of accuracy end to end: real training, real images, its page, going on with it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,38 @@ def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: 
     assert "](accuracy-1.png)" in page
     assert "| 6 | 6, 7 | " in page
     assert (tmp_path / "accuracy-1.png").stat().st_size > 10_000
+
+
+def test_a_study_goes_on_from_its_results_where_its_folder_is_lost(
+    done: AccuracyStudy, tmp_path: Path
+) -> None:
+    read = AccuracyResults.model_validate_json(AccuracyResults(studies=(done,)).model_dump_json())
+    more = replace(TINY, seeds=(0, 1, 2), variants=("plain",))
+    run = partial(run_study, jobs=2, command="a test", tell=print, earlier=read.studies)
+    found = run(more, tmp_path / "more")
+    assert found.rates == done.rates
+    cells = {cell.key: cell for cell in found.cells}
+    assert len(cells) == 2 * 3
+    assert [cell for key, cell in cells.items() if key.seed < 2] == [
+        cell for cell in done.cells if cell.key.variant == "plain"
+    ]  # their seconds, too
+
+
+def test_a_study_takes_nothing_from_results_of_another_size_or_machine(
+    done: AccuracyStudy, tmp_path: Path
+) -> None:
+    machine = done.machine
+    versions = {**machine.versions, "torch": "1.0"}
+    others = (
+        done.model_copy(update={"machine": machine.model_copy(update={"versions": versions})}),
+        done.model_copy(update={"settings": done.settings.model_copy(update={"passes": 2})}),
+    )
+    little = replace(TINY, variants=("plain",), seeds=(0,), ways=("4",))
+    found = run_study(little, tmp_path, jobs=2, command="", tell=print, earlier=others)
+    for cell in found.cells:
+        before = next(one for one in done.cells if one.key == cell.key)
+        assert cell.seconds != before.seconds
+        assert cell.early == before.early
 
 
 def with_a_point_more(study: AccuracyStudy, split: int) -> AccuracyStudy:

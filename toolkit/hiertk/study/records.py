@@ -32,6 +32,11 @@ class Machine(Record):
     python: str
     versions: dict[str, str]
 
+    def is_like(self, other: "Machine") -> bool:
+        """Whether the same training gives the same weights there: its arithmetic is the same."""
+        mine, theirs = self.hardware.processor, other.hardware.processor
+        return (mine, self.versions) == (theirs, other.versions)
+
 
 def this_machine() -> Machine:
     """Describe this machine and the versions that were in use."""

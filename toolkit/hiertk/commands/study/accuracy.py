@@ -57,7 +57,11 @@ def accuracy(
     ] = "all",
     precision: Precision = "float32",
     out: Annotated[
-        Path, typer.Option(help="Where the results go, JSON; other studies in it stay.")
+        Path,
+        typer.Option(
+            help="Where the results go, JSON. Other studies in it stay; cells of this one are not "
+            "run again."
+        ),
     ] = Path("accuracy.json"),
     page: Annotated[
         Path | None,
@@ -82,7 +86,8 @@ def accuracy(
 
     --quick takes some five minutes on two cores. The whole is for a GPU, or for days of a laptop:
     choose fewer --splits, --images and --seeds there. Finished cells stay in --work: the same
-    command goes on where it was interrupted.
+    command goes on where it was interrupted. With more --splits, --seeds or --ways it goes on from
+    --out, too, on a machine with the same processor and versions; for all anew, give other names.
 
     Example: hiertk study accuracy --quick --data fashion-mnist-mini --page accuracy.md
     """
@@ -99,7 +104,7 @@ def accuracy(
 
     if page is not None:
         check_page(page)
-    read_results(out, AccuracyResults)  # before the work: it may be no such file
+    earlier = read_results(out, AccuracyResults).studies
     settings = AccuracySettings(
         data=data,
         model=model,
@@ -121,6 +126,7 @@ def accuracy(
         jobs=jobs,
         command=shlex.join(["hiertk", "study", "accuracy", *settings.as_options()]),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
+        earlier=earlier,
     )
     results = add_study(out, AccuracyResults, done)
     if page is not None:

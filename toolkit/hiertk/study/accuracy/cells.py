@@ -1,7 +1,7 @@
 """One cell of the study of accuracy, from fresh weights to the test images."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hiertk.study.accuracy.data import Data
@@ -21,7 +21,7 @@ class CellRunner:
 
     def run(self, key: CellKey, rates: Rates) -> Cell:
         """Return a cell, from its file; what ways this lacks are run and added to it."""
-        path = self._folder / rates.name(key.split) / f"{key.name}.json"
+        path = _file(self._folder, rates, key)
         clouds = {} if key.split is None else self._clouds(key.variant, key.split, rates)
         wanted = list(clouds) or [WHOLE]
         found = read_record(path, Cell)
@@ -80,6 +80,18 @@ class CellRunner:
             steps=self._trainer.steps,
             seconds=0.0,
         )
+
+
+def put_back_cells(cells: Iterable[Cell], rates: Rates, folder: Path) -> None:
+    """Put finished cells where a CellRunner looks for them; what is there already stays."""
+    for cell in cells:
+        path = _file(folder, rates, cell.key)
+        if not path.exists():
+            write_record(path, cell)
+
+
+def _file(folder: Path, rates: Rates, key: CellKey) -> Path:
+    return folder / rates.name(key.split) / f"{key.name}.json"
 
 
 def _with(found: Cell | None, cell: Cell, seconds: float) -> Cell:

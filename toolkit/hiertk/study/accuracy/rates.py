@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hiertk.study.accuracy.data import Data
-from hiertk.study.accuracy.records import CutRates, Tuned
+from hiertk.study.accuracy.records import CutRates, Rates, Tuned
 from hiertk.study.accuracy.settings import PLAIN, SENT, SGD, AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
 from hiertk.study.records import read_record, write_record
@@ -51,7 +51,7 @@ class Tuner:
         )
 
     def _tuned(self, name: str, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
-        return tune(self._folder / f"rate-{name}.json", measure, first)
+        return tune(_file(self._folder, name), measure, first)
 
     def _shares(
         self, split: int, edge: float, clouds: Sequence[tuple[CloudWay, float]] = ()
@@ -75,6 +75,22 @@ def tune(path: Path, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned
         write_record(path, found)
     assert found is not None
     return found
+
+
+def put_back_rates(rates: Rates, folder: Path) -> None:
+    """Put tuned rates where a Tuner looks for them; what is there already stays."""
+    found = {"full": rates.full}
+    for cut in rates.cuts:
+        found |= {f"edge-split{cut.split}": cut.edge, f"cloud-split{cut.split}": cut.cloud}
+        found |= {f"sgd-split{cut.split}": cut.sgd} if cut.sgd else {}
+    for name, tuned in found.items():
+        path = _file(folder, name)
+        if not path.exists():
+            write_record(path, tuned)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"rate-{name}.json"
 
 
 def _beside_the_best(found: Tuned) -> list[float]:

@@ -1,6 +1,6 @@
 """The whole study of accuracy: rates first, then all cells, and what they found together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from hashlib import sha256
@@ -9,9 +9,9 @@ from pathlib import Path
 from hiertk.export.cuts import choose_points
 from hiertk.models import open_network
 from hiertk.models.costs import network_costs
-from hiertk.study.accuracy.cells import CellRunner
+from hiertk.study.accuracy.cells import CellRunner, put_back_cells
 from hiertk.study.accuracy.data import Data, read_data
-from hiertk.study.accuracy.rates import Tuner
+from hiertk.study.accuracy.rates import Tuner, put_back_rates
 from hiertk.study.accuracy.records import (
     AccuracyStudy,
     Cell,
@@ -32,12 +32,19 @@ Tell = Callable[[str], None]
 
 
 def run_study(
-    settings: AccuracySettings, folder: Path, *, jobs: int | None, command: str, tell: Tell
+    settings: AccuracySettings,
+    folder: Path,
+    *,
+    jobs: int | None,
+    command: str,
+    tell: Tell,
+    earlier: Sequence[AccuracyStudy] = (),
 ) -> AccuracyStudy:
-    """Run what is not finished in the folder yet, and return all findings.
+    """Run what is not finished yet, in the folder or earlier, and return all findings.
 
-    jobs: processes, None for one on each core, or a single one for a GPU. Raises ConfigError, and
-    ModelError for a separation point that is not there.
+    jobs: processes, None for one on each core, or a single one for a GPU. earlier: taken from them
+    is what the same study found on a machine like this. Raises ConfigError, and ModelError for a
+    separation point that is not there.
     """
     settings.check()
     data = read_data(settings)  # before any process starts: it may be missing
@@ -51,19 +58,30 @@ def run_study(
     tell(f"{len(keys)} cells on {device}, in {place}")
     if device.type == "cuda":
         jobs = 1
+    written, machine = _as_written(settings, data), this_machine()
+    for one in earlier:
+        if (one.settings, one.device) == (written, str(device)) and one.machine.is_like(machine):
+            _put_back(one, keys, place)
     with cell_pool(jobs, _prepare_process, settings, place) as pool:
         rates = _tune(pool, settings, splits, tell)
         cells = _run_all(pool, keys, rates, tell)
     return AccuracyStudy(
-        settings=_as_written(settings, data),
+        settings=written,
         command=command,
         date=today(),
-        machine=this_machine(),
+        machine=machine,
         device=str(device),
         rates=rates,
         points=_points(settings, data.classes, splits),
         cells=tuple(cells[key] for key in keys),
     )
+
+
+def _put_back(earlier: AccuracyStudy, keys: Collection[CellKey], folder: Path) -> None:
+    """Put what was found before where a run looks for it."""
+    put_back_rates(earlier.rates, folder)
+    known = (cell for cell in earlier.cells if cell.key in keys)
+    put_back_cells(known, earlier.rates, folder)
 
 
 def _tune(
