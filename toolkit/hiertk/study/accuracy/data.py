@@ -1,6 +1,9 @@
 """The images of a study of accuracy."""
 
 from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
 
 from hiertk.data import load
 from hiertk.study.accuracy.settings import AccuracySettings
@@ -16,6 +19,14 @@ class Data:
     train: Images
     test: Images
     classes: int
+
+    def digest(self) -> str:
+        """Return what tells these images from others, SHA-256: a set's name does not."""
+        found = sha256()
+        for images in (self.train, self.test):
+            found.update(np.ascontiguousarray(images.pixels).data)
+            found.update(images.slots.data)
+        return found.hexdigest()
 
     def for_tuning(self) -> "Data":
         """Return training images alone: those to tune rates with, and those to measure them."""

@@ -98,9 +98,13 @@ class Point(Record):
 
 
 class Settings(StudySettings):
-    """What was run, as it stands in the results."""
+    """What was run, as it stands in the results.
+
+    digest: of the images, SHA-256; None in results from before it was kept.
+    """
 
     passes: int
+    digest: str | None = None
 
 
 class AccuracyStudy(Study):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -53,12 +52,12 @@ def run_study(
     for some in settings.some_splits.values():
         choose_points(network, some, None)  # one of them may not be there
     keys = plan_cells(settings, splits)
-    place = folder / _digest(settings)
+    written, machine = _as_written(settings, data), this_machine()
+    place = folder / sha256(written.model_dump_json().encode()).hexdigest()[:16]
     device = device_for_training()
     tell(f"{len(keys)} cells on {device}, in {place}")
     if device.type == "cuda":
         jobs = 1
-    written, machine = _as_written(settings, data), this_machine()
     for one in earlier:
         if (one.settings, one.device) == (written, str(device)) and one.machine.is_like(machine):
             _put_back(one, keys, place)
@@ -129,20 +128,6 @@ def _points(settings: AccuracySettings, classes: int, splits: Sequence[int]) -> 
     )
 
 
-def _digest(settings: AccuracySettings) -> str:
-    """Name the folder after all that decides what one way of training finds, but the rates."""
-    decisive = replace(
-        settings,
-        seeds=(),
-        splits=None,
-        variants=(),
-        ways=(),
-        raise_splits=None,
-        tune_splits=None,
-    )
-    return sha256(repr(decisive).encode()).hexdigest()[:16]
-
-
 def _as_written(settings: AccuracySettings, data: Data) -> Settings:
     return Settings(
         data=settings.data,
@@ -154,6 +139,7 @@ def _as_written(settings: AccuracySettings, data: Data) -> Settings:
         passes=settings.passes,
         batch_size=settings.batch_size,
         precision=settings.precision,
+        digest=data.digest(),
     )
 
 
