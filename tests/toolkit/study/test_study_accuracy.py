@@ -80,9 +80,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
     study = run_study(TINY, folder, jobs=2, command="a test", tell=told.append)
     assert run_study(TINY, folder, jobs=1, command="a test", tell=told.append).cells == study.cells
     assert {path.stem for path in folder.rglob("rate-*")} == {
-        "rate-full",
-        "rate-edge-split6",
-        "rate-cloud-split6",
+        "rate-full-seeds1",
+        "rate-edge-split6-seeds1",
+        "rate-cloud-split6-seeds1",
     }
     check_that_fewer_ways_are_taken_from_the_files(study, folder)
     check_that_more_ways_are_added_to_the_files(study, folder)

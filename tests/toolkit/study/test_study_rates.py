@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hiertk.study.accuracy.rates import Measure, tune
+from hiertk.study.accuracy.data import read_data
+from hiertk.study.accuracy.rates import Measure, Tuner, tune
+from hiertk.study.accuracy.settings import AccuracySettings
+from hiertk.study.accuracy.trainer import StudyTrainer
 
 
 def measuring(best: float, asked: list[float]) -> Measure:
@@ -59,3 +62,17 @@ def test_what_was_tried_is_not_tried_again(tmp_path: Path) -> None:
     assert then == [1e-2]
     assert tune(path, measuring(1e-4, then)).rate == 3e-3
     assert then == [1e-2]
+
+
+def test_a_rate_is_measured_by_the_mean_of_its_runs(tmp_path: Path) -> None:
+    settings = AccuracySettings(
+        data="fashion-mnist-mini", images=160, test_images=10, passes=1, tune_seeds=2
+    )
+    data = read_data(settings)
+    tuner = Tuner(settings, data, tmp_path)
+    trainer = StudyTrainer(settings, data.for_tuning())
+    whole = [trainer.full(1e-3, seed) for seed in (0, 1)]
+    early = [trainer.cut("plain", 1, 1e-3, [], seed)[0].early for seed in (0, 1)]
+    assert whole[0] != whole[1]
+    assert tuner.full().tried["0.001"] == pytest.approx(sum(whole) / 2)
+    assert tuner.cut(1, with_sgd=False).edge.tried["0.001"] == pytest.approx(sum(early) / 2)

@@ -55,6 +55,14 @@ def accuracy(
             "those of the nearest of these. Tuning one takes as long as four to ten cells."
         ),
     ] = "all",
+    tune_seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Seeds that measure a learning rate: with few images one can be misled.",
+        ),
+    ] = 1,
     precision: Precision = "float32",
     out: Annotated[
         Path,
@@ -117,6 +125,7 @@ def accuracy(
         ways=tuple(ways.split(",")),
         raise_splits=parse_splits(raise_splits),
         tune_splits=parse_splits(tune_splits),
+        tune_seeds=tune_seeds,
         precision=parse_precision(precision),
     )
     settings = settings.quick() if quick else settings

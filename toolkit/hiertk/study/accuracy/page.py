@@ -64,7 +64,7 @@ Full-cloud training reaches **{full(study).percent}**. As it is deployed, at 4 b
         *(_variant(study, variant) for variant in variants(study)[1:]),
         "### What a device carries",
         _burden(study),
-        f"### Learning rates (full cloud {study.rates.full.rate:g})",
+        f"### Learning rates ({_tuned_by(study)}; full cloud {study.rates.full.rate:g})",
         _rates(study),
     ]
 
@@ -151,6 +151,11 @@ def _rates(study: AccuracyStudy) -> str:
             [str(cut.split), ", ".join(served), f"{cut.edge.rate:g}", f"{cut.cloud.rate:g}"]
         )
     return table(["tuned at split", "serves split", "edge", "cloud"], rows)
+
+
+def _tuned_by(study: AccuracyStudy) -> str:
+    seeds = study.rates.seeds
+    return f"each tuned by {seeds} runs" if seeds > 1 else "each tuned by one run"
 
 
 def _text(spread: Spread | None) -> str:

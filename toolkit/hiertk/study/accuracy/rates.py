@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import CutRates, Rates, Tuned
@@ -12,7 +13,6 @@ from hiertk.study.records import read_record, write_record
 _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 _FIRST = (3e-4, 1e-3, 3e-3)  # of AdamW
 _FIRST_OF_SGD = (1e-2, 3e-2, 1e-1)
-_SEED = 0
 
 Measure = Callable[[Sequence[float]], Sequence[float]]
 
@@ -24,6 +24,7 @@ class Tuner:
         self._settings = settings
         self._data = data
         self._folder = folder
+        self._seeds = range(settings.tune_seeds)
 
     @property
     def _trainer(self) -> StudyTrainer:
@@ -32,7 +33,7 @@ class Tuner:
 
     def full(self) -> Tuned:
         """Return the rate with which full-cloud training does best."""
-        return self._tuned("full", lambda rates: [self._trainer.full(one, _SEED) for one in rates])
+        return self._tuned("full", lambda rates: [self._full_share(one) for one in rates])
 
     def cut(self, split: int, *, with_sgd: bool) -> CutRates:
         """Return the rates with which the early exit, and then the final exit behind it do best."""
@@ -51,14 +52,18 @@ class Tuner:
         )
 
     def _tuned(self, name: str, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
-        return tune(_file(self._folder, name), measure, first)
+        return tune(_file(self._folder, name, len(self._seeds)), measure, first)
+
+    def _full_share(self, rate: float) -> float:
+        return fmean(self._trainer.full(rate, seed) for seed in self._seeds)
 
     def _shares(
         self, split: int, edge: float, clouds: Sequence[tuple[CloudWay, float]] = ()
     ) -> list[float]:
         """Return the shares of the early exit, and of each cloud's final exit."""
-        shares, _ = self._trainer.cut(PLAIN, split, edge, clouds, _SEED)
-        return [shares.early, *shares.finals]
+        runs = [self._trainer.cut(PLAIN, split, edge, clouds, seed)[0] for seed in self._seeds]
+        shares = [(one.early, *one.finals) for one in runs]
+        return [fmean(of_exit) for of_exit in zip(*shares, strict=True)]
 
 
 def tune(path: Path, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
@@ -84,13 +89,13 @@ def put_back_rates(rates: Rates, folder: Path) -> None:
         found |= {f"edge-split{cut.split}": cut.edge, f"cloud-split{cut.split}": cut.cloud}
         found |= {f"sgd-split{cut.split}": cut.sgd} if cut.sgd else {}
     for name, tuned in found.items():
-        path = _file(folder, name)
+        path = _file(folder, name, rates.seeds)
         if not path.exists():
             write_record(path, tuned)
 
 
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"rate-{name}.json"
+def _file(folder: Path, name: str, seeds: int) -> Path:
+    return folder / f"rate-{name}-seeds{seeds}.json"
 
 
 def _beside_the_best(found: Tuned) -> list[float]:

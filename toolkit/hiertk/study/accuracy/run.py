@@ -98,7 +98,11 @@ def _tune(
         cuts.append(cut)
         tell(f"split {cut.split}: edge {cut.edge.rate:g}, cloud {cut.cloud.rate:g}")
     tell(f"full cloud: {full.result().rate:g}")
-    return Rates(full=full.result(), cuts=tuple(sorted(cuts, key=lambda cut: cut.split)))
+    return Rates(
+        full=full.result(),
+        cuts=tuple(sorted(cuts, key=lambda cut: cut.split)),
+        seeds=settings.tune_seeds,
+    )
 
 
 def _run_all(

@@ -75,7 +75,8 @@ class AccuracySettings:
     splits: separation points, None for all. images: of the training part, None for all;
     test_images likewise. passes: over the training images. ways: of the plain network's clouds.
     raise_splits: separation points with the ways that raise the final exit, None for all.
-    tune_splits: separation points with rates of their own, None for all.
+    tune_splits: separation points with rates of their own, None for all. tune_seeds: how many
+    runs measure a rate.
     precision: of training steps in the cloud, full-cloud training among them.
     """
 
@@ -92,6 +93,7 @@ class AccuracySettings:
     ways: tuple[str, ...] = ("float", "8", "4", "replay", "larger")
     raise_splits: tuple[int, ...] | None = None
     tune_splits: tuple[int, ...] | None = None
+    tune_seeds: int = 1
     precision: Precision = "float32"
 
     @property
@@ -124,6 +126,7 @@ class AccuracySettings:
             splits=(2, 6),
             raise_splits=None,
             tune_splits=(2,),
+            tune_seeds=1,
             seeds=(0,),
             images=2000,
             test_images=1000,
@@ -142,6 +145,7 @@ class AccuracySettings:
         options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
         for option, some in self.some_splits.items():
             options += [] if some is None else [option, _joined(some)]
+        options += [] if self.tune_seeds == 1 else ["--tune-seeds", str(self.tune_seeds)]
         return [*options, "--precision", self.precision]
 
     def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
