@@ -59,6 +59,12 @@ def write_record(path: Path, record: BaseModel) -> None:
         temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
+def put_back_record(path: Path, record: BaseModel) -> None:
+    """Write a record as JSON where there is none; what is there stays. Raises StorageError."""
+    if not path.exists():
+        write_record(path, record)
+
+
 def read_record(path: Path, kind: type[Kind]) -> Kind | None:
     """Return a record; None if it is not there. Raises ConfigError for anything else."""
     if not path.exists():

@@ -8,7 +8,7 @@ from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import WHOLE, Cell, CellKey, Rates
 from hiertk.study.accuracy.settings import VARIANTS, AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
-from hiertk.study.records import read_record, write_record
+from hiertk.study.records import put_back_record, read_record, write_record
 
 
 class CellRunner:
@@ -85,9 +85,7 @@ class CellRunner:
 def put_back_cells(cells: Iterable[Cell], rates: Rates, folder: Path) -> None:
     """Put finished cells where a CellRunner looks for them; what is there already stays."""
     for cell in cells:
-        path = _file(folder, rates, cell.key)
-        if not path.exists():
-            write_record(path, cell)
+        put_back_record(_file(folder, rates, cell.key), cell)
 
 
 def _file(folder: Path, rates: Rates, key: CellKey) -> Path:

@@ -8,7 +8,7 @@ from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import CutRates, Rates, Tuned
 from hiertk.study.accuracy.settings import PLAIN, SENT, SGD, AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
-from hiertk.study.records import read_record, write_record
+from hiertk.study.records import put_back_record, read_record, write_record
 
 _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 _FIRST = (3e-4, 1e-3, 3e-3)  # of AdamW
@@ -25,11 +25,6 @@ class Tuner:
         self._data = data
         self._folder = folder
         self._seeds = range(settings.tune_seeds)
-
-    @property
-    def _trainer(self) -> StudyTrainer:
-        """A new one each time: its copies of the images are large, and needed for a run only."""
-        return StudyTrainer(self._settings, self._data.for_tuning())
 
     def full(self) -> Tuned:
         """Return the rate with which full-cloud training does best."""
@@ -54,14 +49,20 @@ class Tuner:
     def _tuned(self, name: str, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
         return tune(_file(self._folder, name, len(self._seeds)), measure, first)
 
+    def _new_trainer(self) -> StudyTrainer:
+        """Return one that is not kept: its copies of the images are large."""
+        return StudyTrainer(self._settings, self._data.for_tuning())
+
     def _full_share(self, rate: float) -> float:
-        return fmean(self._trainer.full(rate, seed) for seed in self._seeds)
+        trainer = self._new_trainer()
+        return fmean(trainer.full(rate, seed) for seed in self._seeds)
 
     def _shares(
         self, split: int, edge: float, clouds: Sequence[tuple[CloudWay, float]] = ()
     ) -> list[float]:
         """Return the shares of the early exit, and of each cloud's final exit."""
-        runs = [self._trainer.cut(PLAIN, split, edge, clouds, seed)[0] for seed in self._seeds]
+        trainer = self._new_trainer()
+        runs = [trainer.cut(PLAIN, split, edge, clouds, seed)[0] for seed in self._seeds]
         shares = [(one.early, *one.finals) for one in runs]
         return [fmean(of_exit) for of_exit in zip(*shares, strict=True)]
 
@@ -89,9 +90,7 @@ def put_back_rates(rates: Rates, folder: Path) -> None:
         found |= {f"edge-split{cut.split}": cut.edge, f"cloud-split{cut.split}": cut.cloud}
         found |= {f"sgd-split{cut.split}": cut.sgd} if cut.sgd else {}
     for name, tuned in found.items():
-        path = _file(folder, name, rates.seeds)
-        if not path.exists():
-            write_record(path, tuned)
+        put_back_record(_file(folder, name, rates.seeds), tuned)
 
 
 def _file(folder: Path, name: str, seeds: int) -> Path:
