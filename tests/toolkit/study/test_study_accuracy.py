@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hiertk.models import open_network
 from hiertk.study.accuracy.page import write_page
 from hiertk.study.accuracy.records import (
     AccuracyResults,
@@ -39,6 +40,7 @@ TINY = AccuracySettings(
     images=80,
     test_images=40,
     passes=1,
+    tune_seeds=1,
 )
 
 
@@ -80,9 +82,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
     study = run_study(TINY, folder, jobs=2, command="a test", tell=told.append)
     assert run_study(TINY, folder, jobs=1, command="a test", tell=told.append).cells == study.cells
     assert {path.stem for path in folder.rglob("rate-*")} == {
-        "rate-full-seeds1",
-        "rate-edge-split6-seeds1",
-        "rate-cloud-split6-seeds1",
+        "rate-full",
+        "rate-edge-split6",
+        "rate-cloud-split6",
     }
     check_that_fewer_ways_are_taken_from_the_files(study, folder)
     check_that_more_ways_are_added_to_the_files(study, folder)
@@ -151,11 +153,14 @@ def test_a_tiny_study_end_to_end(
 
 def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
-    two = add_study(file, AccuracyResults, with_a_point_more(done, 7))
+    twice = done.rates.full.model_copy(update={"seeds": 2})
+    study = done.model_copy(update={"rates": done.rates.model_copy(update={"full": twice})})
+    two = add_study(file, AccuracyResults, with_a_point_more(study, 7))
     write_page(tmp_path / "accuracy.md", file, two)
     page = (tmp_path / "accuracy.md").read_text()
     assert "](accuracy-1.png)" in page
     assert "| 6 | 6, 7 | " in page
+    assert f"(full cloud {twice.rate:g}, by 2 seeds)" in page
     assert (tmp_path / "accuracy-1.png").stat().st_size > 10_000
 
 
@@ -233,6 +238,13 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
         ("resnet18", "2030-01-01"),
         ("vgg16", done.date),
     ]
+
+
+def test_a_network_without_batch_normalization_has_no_variant_with_another() -> None:
+    settings = AccuracySettings(model="vgg11")
+    assert settings.possible(open_network(settings.network(10)).model) == ("plain", "bottleneck")
+    other = AccuracySettings(model="vgg11_bn")
+    assert other.possible(open_network(other.network(10)).model) == other.variants
 
 
 @pytest.mark.parametrize(

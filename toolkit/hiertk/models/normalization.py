@@ -31,6 +31,11 @@ class FrozenStatistics(nn.Module):
         return values * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
 
 
+def has_batch_normalization(model: nn.Module) -> bool:
+    """Return whether there is a layer that a policy can replace."""
+    return any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+
+
 def normalize(model: nn.Module, policy: Normalization) -> None:
     """Put the policy's layers in place of every batch normalization, under the same names.
 
@@ -38,11 +43,11 @@ def normalize(model: nn.Module, policy: Normalization) -> None:
     """
     if policy == "batch":
         return
+    if not has_batch_normalization(model):
+        raise ModelError(f"the network has no batch normalization: {policy} changes nothing")
     layers = [
         (name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d)
     ]
-    if not layers:
-        raise ModelError(f"the network has no batch normalization: {policy} changes nothing")
     for name, layer in layers:
         if type(layer) is not nn.BatchNorm2d:
             raise ModelError(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hiertk.study.accuracy.figures import draw_study
-from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point
+from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point, Tuned
 from hiertk.study.accuracy.settings import BITS, SENT
 from hiertk.study.accuracy.summary import (
     ALLOWED,
@@ -64,7 +64,7 @@ Full-cloud training reaches **{full(study).percent}**. As it is deployed, at 4 b
         *(_variant(study, variant) for variant in variants(study)[1:]),
         "### What a device carries",
         _burden(study),
-        f"### Learning rates ({_tuned_by(study)}; full cloud {study.rates.full.rate:g})",
+        f"### Learning rates (full cloud {_rate(study.rates.full)})",
         _rates(study),
     ]
 
@@ -147,15 +147,12 @@ def _rates(study: AccuracyStudy) -> str:
     rows = []
     for cut in study.rates.cuts:
         served = [str(one.split) for one in study.points if study.rates.at(one.split) == cut]
-        rows.append(
-            [str(cut.split), ", ".join(served), f"{cut.edge.rate:g}", f"{cut.cloud.rate:g}"]
-        )
+        rows.append([str(cut.split), ", ".join(served), _rate(cut.edge), _rate(cut.cloud)])
     return table(["tuned at split", "serves split", "edge", "cloud"], rows)
 
 
-def _tuned_by(study: AccuracyStudy) -> str:
-    seeds = study.rates.seeds
-    return f"each tuned by {seeds} runs" if seeds > 1 else "each tuned by one run"
+def _rate(tuned: Tuned) -> str:
+    return f"{tuned.rate:g}" + (f", by {tuned.seeds} seeds" if tuned.seeds > 1 else "")
 
 
 def _text(spread: Spread | None) -> str:

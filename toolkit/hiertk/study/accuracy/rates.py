@@ -14,7 +14,8 @@ _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 _FIRST = (3e-4, 1e-3, 3e-3)  # of AdamW
 _FIRST_OF_SGD = (1e-2, 3e-2, 1e-1)
 
-Measure = Callable[[Sequence[float]], Sequence[float]]
+# The shares of right predictions with such rates, each the mean of runs with such seeds
+Measure = Callable[[Sequence[float], Sequence[int]], Sequence[float]]
 
 
 class Tuner:
@@ -24,21 +25,28 @@ class Tuner:
         self._settings = settings
         self._data = data
         self._folder = folder
-        self._seeds = range(settings.tune_seeds)
 
     def full(self) -> Tuned:
         """Return the rate with which full-cloud training does best."""
-        return self._tuned("full", lambda rates: [self._full_share(one) for one in rates])
+
+        def shares(rates: Sequence[float], seeds: Sequence[int]) -> list[float]:
+            trainer = self._new_trainer()
+            return [fmean(trainer.full(rate, seed) for seed in seeds) for rate in rates]
+
+        return self._tuned("full", shares)
 
     def cut(self, split: int, *, with_sgd: bool) -> CutRates:
         """Return the rates with which the early exit, and then the final exit behind it do best."""
 
-        def finals(way: CloudWay) -> Measure:
-            return lambda rates: self._shares(split, edge.rate, [(way, one) for one in rates])[1:]
+        def early(rates: Sequence[float], seeds: Sequence[int]) -> list[float]:
+            return [self._shares(split, rate, (), seeds)[0] for rate in rates]
 
-        edge = self._tuned(
-            f"edge-split{split}", lambda rates: [self._shares(split, one)[0] for one in rates]
-        )
+        def finals(way: CloudWay) -> Measure:
+            return lambda rates, seeds: self._shares(
+                split, edge.rate, [(way, rate) for rate in rates], seeds
+            )[1:]
+
+        edge = self._tuned(f"edge-split{split}", early)
         return CutRates(
             split=split,
             edge=edge,
@@ -47,40 +55,49 @@ class Tuner:
         )
 
     def _tuned(self, name: str, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
-        return tune(_file(self._folder, name, len(self._seeds)), measure, first)
+        return tune(_file(self._folder, name), measure, self._settings.tune_seeds, first)
 
     def _new_trainer(self) -> StudyTrainer:
         """Return one that is not kept: its copies of the images are large."""
         return StudyTrainer(self._settings, self._data.for_tuning())
 
-    def _full_share(self, rate: float) -> float:
-        trainer = self._new_trainer()
-        return fmean(trainer.full(rate, seed) for seed in self._seeds)
-
     def _shares(
-        self, split: int, edge: float, clouds: Sequence[tuple[CloudWay, float]] = ()
+        self,
+        split: int,
+        edge: float,
+        clouds: Sequence[tuple[CloudWay, float]],
+        seeds: Sequence[int],
     ) -> list[float]:
-        """Return the shares of the early exit, and of each cloud's final exit."""
+        """Return the mean shares of the early exit, and of each cloud's final exit."""
         trainer = self._new_trainer()
-        runs = [trainer.cut(PLAIN, split, edge, clouds, seed)[0] for seed in self._seeds]
+        runs = [trainer.cut(PLAIN, split, edge, clouds, seed)[0] for seed in seeds]
         shares = [(one.early, *one.finals) for one in runs]
         return [fmean(of_exit) for of_exit in zip(*shares, strict=True)]
 
 
-def tune(path: Path, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
+def tune(path: Path, measure: Measure, seeds: int, first: Sequence[float] = _FIRST) -> Tuned:
     """Return the rate of the grid beside which no other is better.
 
-    measure: the shares of right predictions with such rates. first: which are tried at first, of
-    the grid. What was tried is kept in the file.
+    One seed measures the rates; where a rate is worse than two on either side of it, which chance
+    alone explains, all are measured by one seed more, and the means decide. seeds: how many there
+    are at most. first: the rates of the grid that are tried at first. What was tried is kept in
+    the file.
     Raises ConfigError for a file that is no record of this, and StorageError.
     """
     found = read_record(path, Tuned)
-    while rates := list(first) if found is None else _beside_the_best(found):
-        tried = {f"{one:g}": share for one, share in zip(rates, measure(rates), strict=True)}
-        found = _best({**found.tried, **tried} if found else tried)
+    if found is None:
+        found = _best(_by_rate(first, measure(first, [0])), 1)
         write_record(path, found)
-    assert found is not None
-    return found
+    while True:
+        if rates := _beside_the_best(found):
+            tried = _by_rate(rates, measure(rates, range(found.seeds)))
+            found = _best({**found.tried, **tried}, found.seeds)
+        elif found.seeds < seeds and _has_two_peaks(found):
+            rates = sorted(map(float, found.tried))
+            found = _with_one_seed_more(found, _by_rate(rates, measure(rates, [found.seeds])))
+        else:
+            return found
+        write_record(path, found)
 
 
 def put_back_rates(rates: Rates, folder: Path) -> None:
@@ -90,11 +107,15 @@ def put_back_rates(rates: Rates, folder: Path) -> None:
         found |= {f"edge-split{cut.split}": cut.edge, f"cloud-split{cut.split}": cut.cloud}
         found |= {f"sgd-split{cut.split}": cut.sgd} if cut.sgd else {}
     for name, tuned in found.items():
-        put_back_record(_file(folder, name, rates.seeds), tuned)
+        put_back_record(_file(folder, name), tuned)
 
 
-def _file(folder: Path, name: str, seeds: int) -> Path:
-    return folder / f"rate-{name}-seeds{seeds}.json"
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"rate-{name}.json"
+
+
+def _by_rate(rates: Sequence[float], shares: Sequence[float]) -> dict[str, float]:
+    return {f"{one:g}": share for one, share in zip(rates, shares, strict=True)}
 
 
 def _beside_the_best(found: Tuned) -> list[float]:
@@ -104,5 +125,21 @@ def _beside_the_best(found: Tuned) -> list[float]:
     return [one for one in beside if f"{one:g}" not in found.tried]
 
 
-def _best(tried: dict[str, float]) -> Tuned:
-    return Tuned(rate=float(max(tried, key=lambda rate: tried[rate])), tried=tried)
+def _has_two_peaks(found: Tuned) -> bool:
+    """Whether the shares fall and rise again, from the lowest rate to the highest."""
+    shares = [found.tried[rate] for rate in sorted(found.tried, key=float)]
+    best = shares.index(max(shares))
+    up, down = shares[: best + 1], shares[best:]
+    return up != sorted(up) or down != sorted(down, reverse=True)
+
+
+def _with_one_seed_more(found: Tuned, shares: dict[str, float]) -> Tuned:
+    """Return the means of what was found by so many seeds, and by one more."""
+    seeds = found.seeds
+    means = {one: (seeds * found.tried[one] + shares[one]) / (seeds + 1) for one in found.tried}
+    return _best(means, seeds + 1)
+
+
+def _best(tried: dict[str, float], seeds: int) -> Tuned:
+    rate = float(max(tried, key=lambda one: tried[one]))
+    return Tuned(rate=rate, tried=tried, seeds=seeds)

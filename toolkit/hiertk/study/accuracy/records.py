@@ -48,11 +48,12 @@ class Cell(Record):
 class Tuned(Record):
     """A learning rate and what each of the grid gave on images held out from training.
 
-    tried: shares of right predictions, means over the seeds.
+    tried: shares of right predictions, means over so many seeds.
     """
 
     rate: float
     tried: dict[str, float]
+    seeds: int = 1
 
 
 class CutRates(Record):
@@ -68,11 +69,10 @@ class CutRates(Record):
 
 
 class Rates(Record):
-    """The learning rates, tuned for each way of training alike, each over so many seeds."""
+    """The learning rates, tuned for each way of training alike."""
 
     full: Tuned
     cuts: tuple[CutRates, ...] = Field(min_length=1)
-    seeds: int = 1
 
     def at(self, split: int) -> CutRates:
         """Return those of the nearest separation point with rates of its own."""

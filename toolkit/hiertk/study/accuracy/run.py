@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -47,10 +48,7 @@ def run_study(
     """
     settings.check()
     data = read_data(settings)  # before any process starts: it may be missing
-    network = open_network(settings.network(data.classes))
-    splits = choose_points(network, settings.splits, None)
-    for some in settings.some_splits.values():
-        choose_points(network, some, None)  # one of them may not be there
+    settings, splits = _possible(settings, data.classes, tell)
     keys = plan_cells(settings, splits)
     written, machine = _as_written(settings, data), this_machine()
     place = folder / sha256(written.model_dump_json().encode()).hexdigest()[:16]
@@ -74,6 +72,20 @@ def run_study(
         points=_points(settings, data.classes, splits),
         cells=tuple(cells[key] for key in keys),
     )
+
+
+def _possible(
+    settings: AccuracySettings, classes: int, tell: Tell
+) -> tuple[AccuracySettings, tuple[int, ...]]:
+    """Return the settings without what the network cannot have, and its separation points."""
+    network = open_network(settings.network(classes))
+    splits = choose_points(network, settings.splits, None)
+    for some in settings.some_splits.values():
+        choose_points(network, some, None)  # one of them may not be there
+    variants = settings.possible(network.model)
+    for one in set(settings.variants) - set(variants):
+        tell(f"{settings.model} has no batch normalization: without {one}, the same as plain")
+    return replace(settings, variants=variants), splits
 
 
 def _put_back(earlier: AccuracyStudy, keys: Collection[CellKey], folder: Path) -> None:
@@ -101,7 +113,6 @@ def _tune(
     return Rates(
         full=full.result(),
         cuts=tuple(sorted(cuts, key=lambda cut: cut.split)),
-        seeds=settings.tune_seeds,
     )
 
 

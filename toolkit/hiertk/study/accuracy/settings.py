@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import Normalization
+from torch import nn
 
 from hiertk.models import NetworkSpec
+from hiertk.models.normalization import has_batch_normalization
 from hiertk.study.accuracy.records import CellKey
 from hiertk.study.precision import Precision
 
@@ -75,9 +77,8 @@ class AccuracySettings:
     splits: separation points, None for all. images: of the training part, None for all;
     test_images likewise. passes: over the training images. ways: of the plain network's clouds.
     raise_splits: separation points with the ways that raise the final exit, None for all.
-    tune_splits: separation points with rates of their own, None for all. tune_seeds: how many
-    runs measure a rate.
-    precision: of training steps in the cloud, full-cloud training among them.
+    tune_splits: separation points with rates of their own, None for all. tune_seeds: at most so
+    many measure a rate. precision: of training steps in the cloud, full-cloud training among them.
     """
 
     data: str = "fashion-mnist"
@@ -93,7 +94,7 @@ class AccuracySettings:
     ways: tuple[str, ...] = ("float", "8", "4", "replay", "larger")
     raise_splits: tuple[int, ...] | None = None
     tune_splits: tuple[int, ...] | None = None
-    tune_seeds: int = 1
+    tune_seeds: int = 3
     precision: Precision = "float32"
 
     @property
@@ -118,6 +119,12 @@ class AccuracySettings:
         for option, some in self.some_splits.items():
             if self.splits and (others := set(some or ()) - set(self.splits)):
                 raise ConfigError(f"{option} has {min(others)}, --splits has not")
+
+    def possible(self, model: nn.Module) -> tuple[str, ...]:
+        """Return the variants that change something about a network."""
+        if has_batch_normalization(model):
+            return self.variants
+        return tuple(one for one in self.variants if VARIANTS[one].normalization == "batch")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
@@ -145,7 +152,7 @@ class AccuracySettings:
         options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
         for option, some in self.some_splits.items():
             options += [] if some is None else [option, _joined(some)]
-        options += [] if self.tune_seeds == 1 else ["--tune-seeds", str(self.tune_seeds)]
+        options += ["--tune-seeds", str(self.tune_seeds)]
         return [*options, "--precision", self.precision]
 
     def network(self, slots: int, normalization: Normalization = "batch") -> NetworkSpec:
