@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hiertk.models import open_network
+from hiertk.models import NetworkSpec, open_network
 from hiertk.study.accuracy.page import write_page
 from hiertk.study.accuracy.records import (
     AccuracyResults,
@@ -29,13 +29,14 @@ from hiertk.study.accuracy.settings import (
 )
 from hiertk.study.accuracy.summary import early, final, full, gain, verdicts, ways
 from hiertk.study.accuracy.table import print_study
+from hiertk.study.accuracy.variants import find_variant, possible_variants
 from hiertk.study.results import add_study, read_results
 from hiertk_protocol.errors import ConfigError, ModelError
 
 TINY = AccuracySettings(
     data="fashion-mnist-mini",
     splits=(6,),
-    variants=("plain", "bottleneck"),
+    variants=("plain", "bottleneck:8"),
     seeds=(0, 1),
     images=80,
     test_images=40,
@@ -69,7 +70,7 @@ def test_a_point_without_rates_of_its_own_takes_those_of_the_nearest_with_some()
 def test_fewer_ways_leave_the_bits_that_are_deployed() -> None:
     settings = replace(TINY, ways=("4", "replay"))
     assert settings.clouds("plain", 6) == (SENT, REPLAY)
-    assert settings.clouds("bottleneck", 6) == (SENT,)
+    assert settings.clouds("bottleneck:8", 6) == (SENT,)
     some = replace(settings, splits=(4, 6), raise_splits=(4,))
     assert some.clouds("plain", 4) == (SENT, REPLAY)
     assert some.clouds("plain", 6) == (SENT,)
@@ -131,7 +132,7 @@ def test_a_tiny_study_end_to_end(
     for spread in (full(done), early(done, 6), final(done, 6), gain(done, 6, REPLAY.name)):
         assert spread is not None
         assert len(spread.values) == 2
-    assert final(done, 6, "bottleneck", REPLAY.name) is None
+    assert final(done, 6, "bottleneck:8", REPLAY.name) is None
     cloud = done.rates.at(6).cloud
     assert set(cloud.tried) >= {"0.0003", "0.001", "0.003"}
     assert cloud.tried[f"{cloud.rate:g}"] == max(cloud.tried.values())
@@ -148,7 +149,7 @@ def test_a_tiny_study_end_to_end(
     assert "](results/" not in page.replace("](results/accuracy.json)", "")
     assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
     print_study(done)
-    assert "32x32, bottleneck:" in capsys.readouterr().out
+    assert "32x32, bottleneck:8:" in capsys.readouterr().out
 
 
 def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_the_verdicts_are_of_means_over_the_seeds(done: AccuracyStudy) -> None:
     found = {one.what: one for one in verdicts(study)}
     below = found["final exit below full cloud, separation point 6"]
     assert (below.wanted, below.found, below.is_met) == ("at most 0.5 points", "0.30 points", True)
-    above = found["final exit above early exit, separation point 6, bottleneck"]
+    above = found["final exit above early exit, separation point 6, bottleneck:8"]
     assert (above.found, above.is_met) == ("-1.30 points", False)
     assert len(found) == 4
 
@@ -241,16 +242,26 @@ def test_a_study_takes_the_place_of_the_one_before_it_and_others_stay(
 
 
 def test_a_network_without_batch_normalization_has_no_variant_with_another() -> None:
-    settings = AccuracySettings(model="vgg11")
-    assert settings.possible(open_network(settings.network(10)).model) == ("plain", "bottleneck")
-    other = AccuracySettings(model="vgg11_bn")
-    assert other.possible(open_network(other.network(10)).model) == other.variants
+    names = ("plain", "bottleneck:8", "group")
+    plain, other = (open_network(NetworkSpec(name, 10, 32)) for name in ("vgg11", "vgg11_bn"))
+    assert possible_variants(names, plain, (1, 2)) == ("plain", "bottleneck:8")
+    assert possible_variants(names, other, (1, 2)) == names
+
+
+def test_a_bottleneck_keeps_a_quarter_of_the_channels_or_as_many_as_it_says() -> None:
+    assert find_variant("plain").bottleneck(64) is None
+    assert find_variant("bottleneck").bottleneck(64) == 16
+    assert find_variant("bottleneck:8").bottleneck(64) == 8
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         (replace(TINY, variants=("plain", "wide")), "unknown variant 'wide'"),
+        (replace(TINY, variants=("plain", "bottleneck:0")), "unknown variant 'bottleneck:0'"),
+        (replace(TINY, variants=("plain", "bottleneck:8 ")), "unknown variant 'bottleneck:8 '"),
+        (replace(TINY, variants=("plain", "group:8")), "unknown variant 'group:8'"),
+        (replace(TINY, variants=("plain", "bottleneck:256")), "256 channels there, take fewer"),
         (replace(TINY, variants=("group",)), "need plain"),
         (replace(TINY, ways=("4", "2")), "unknown way '2'"),
         (replace(TINY, ways=("float",)), "the ways need 4"),

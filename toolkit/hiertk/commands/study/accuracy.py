@@ -26,7 +26,11 @@ def accuracy(
         str, typer.Option(help="Separation points with commas between, or all.")
     ] = "all",
     variants: Annotated[
-        str, typer.Option(help="Of plain, bottleneck and group; plain is needed.")
+        str,
+        typer.Option(
+            help="Of plain, bottleneck (to a quarter of the channels; bottleneck:8 to 8) and "
+            "group; plain is needed."
+        ),
     ] = "plain,bottleneck,group",
     seeds: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 3,
     images: Annotated[

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import WHOLE, Cell, CellKey, Rates
-from hiertk.study.accuracy.settings import VARIANTS, AccuracySettings, CloudWay
+from hiertk.study.accuracy.settings import AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
+from hiertk.study.accuracy.variants import find_variant
 from hiertk.study.records import put_back_record, read_record, write_record
 
 
@@ -50,7 +51,7 @@ class CellRunner:
         return found
 
     def _full(self, key: CellKey, rates: Rates) -> Cell:
-        normalization = VARIANTS[key.variant].normalization
+        normalization = find_variant(key.variant).normalization
         share = self._trainer.full(rates.full.rate, key.seed, normalization)
         return Cell(
             key=key,

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from hiertk.study.accuracy.records import AccuracyStudy
-from hiertk.study.accuracy.settings import BOTTLENECK, REPLAY, SENT
-from hiertk.study.accuracy.summary import early, final, full
+from hiertk.study.accuracy.settings import REPLAY, SENT
+from hiertk.study.accuracy.summary import early, final, full, variants
+from hiertk.study.accuracy.variants import find_variant
 from hiertk.study.drawing import label_axes, new_figure, save_figure
 from hiertk.study.spread import Spread
 
-_EARLY, _FINAL, _REPLAY, _NARROWED = "#c2571a", "#1f5fa8", "#5a9367", "#8a5fa8"
+_EARLY, _FINAL, _REPLAY = "#c2571a", "#1f5fa8", "#5a9367"
+_NARROWED = ("#8a5fa8", "#c9789f", "#9c755f")
 _FULL = "#111111"
 
 
@@ -27,11 +29,15 @@ def _draw_accuracy(axes: Any, study: AccuracyStudy) -> None:
     whole = full(study)
     axes.axhline(100 * whole.mean, color=_FULL, ls="--", lw=1.4, label="full cloud")
     axes.axhspan(100 * min(whole.values), 100 * max(whole.values), color=_FULL, alpha=0.08)
+    narrowed = [name for name in variants(study) if find_variant(name).is_narrowed]
     lines: tuple[tuple[str, str, Sequence[Spread | None]], ...] = (
         ("early exit", _EARLY, [early(study, split) for split in splits]),
         ("final exit, 4 bits", _FINAL, [final(study, split, way=SENT.name) for split in splits]),
         ("with replay", _REPLAY, [final(study, split, way=REPLAY.name) for split in splits]),
-        ("with a bottleneck", _NARROWED, [final(study, split, BOTTLENECK) for split in splits]),
+        *(
+            (f"with a {name}", color, [final(study, split, name) for split in splits])
+            for name, color in zip(narrowed, _NARROWED, strict=False)
+        ),
     )
     for name, color, spreads in lines:
         _line(axes, name, color, splits, spreads)

@@ -6,8 +6,9 @@ from statistics import fmean
 
 from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import CutRates, Rates, Tuned
-from hiertk.study.accuracy.settings import PLAIN, SENT, SGD, AccuracySettings, CloudWay
+from hiertk.study.accuracy.settings import SENT, SGD, AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
+from hiertk.study.accuracy.variants import PLAIN
 from hiertk.study.records import put_back_record, read_record, write_record
 
 _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)

@@ -26,7 +26,7 @@ class CellKey(Record):
     def name(self) -> str:
         """Its name, for files and for people."""
         where = "full" if self.split is None else f"split{self.split}"
-        return f"{where}-{self.variant}-seed{self.seed}"
+        return f"{where}-{self.variant.replace(':', '')}-seed{self.seed}"
 
 
 class Cell(Record):

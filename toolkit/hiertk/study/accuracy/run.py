@@ -25,6 +25,7 @@ from hiertk.study.accuracy.records import (
 )
 from hiertk.study.accuracy.settings import AccuracySettings, plan_cells
 from hiertk.study.accuracy.trainer import device_for_training
+from hiertk.study.accuracy.variants import possible_variants
 from hiertk.study.pool import cell_pool
 from hiertk.study.records import this_machine, today
 
@@ -82,7 +83,7 @@ def _possible(
     splits = choose_points(network, settings.splits, None)
     for some in settings.some_splits.values():
         choose_points(network, some, None)  # one of them may not be there
-    variants = settings.possible(network.model)
+    variants = possible_variants(settings.variants, network, splits)
     for one in set(settings.variants) - set(variants):
         tell(f"{settings.model} has no batch normalization: without {one}, the same as plain")
     return replace(settings, variants=variants), splits

@@ -4,23 +4,13 @@ from dataclasses import dataclass, replace
 
 from hiertk_protocol.errors import ConfigError
 from hiertk_protocol.manifest import Normalization
-from torch import nn
 
 from hiertk.models import NetworkSpec
-from hiertk.models.normalization import has_batch_normalization
 from hiertk.study.accuracy.records import CellKey
+from hiertk.study.accuracy.variants import PLAIN, VARIANTS, find_variant
 from hiertk.study.precision import Precision
 
-NARROWED_TO = 4  # a bottleneck keeps one channel in so many
 _LARGER = {"resnet18": "resnet34", "vgg16": "vgg19"}
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What is changed about a network before it is cut."""
-
-    normalization: Normalization = "batch"
-    narrowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,12 +35,6 @@ class CloudWay:
         return self.replays or self.is_larger or self.is_sgd or self.times != 1
 
 
-PLAIN, BOTTLENECK = "plain", "bottleneck"
-VARIANTS = {
-    PLAIN: Variant(),
-    BOTTLENECK: Variant(narrowed=True),
-    "group": Variant(normalization="group"),
-}
 SENT = CloudWay("4 bits", 4)
 REPLAY = CloudWay("4 bits, replay", 4, replays=True)
 LARGER = CloudWay("4 bits, larger", 4, is_larger=True)
@@ -106,10 +90,8 @@ class AccuracySettings:
         """Refuse what cannot be run. Raises ConfigError."""
         if not self.seeds:
             raise ConfigError("a study needs a seed at least")
-        if unknown := set(self.variants) - set(VARIANTS):
-            raise ConfigError(
-                f"unknown variant {min(unknown)!r}: choose from {', '.join(VARIANTS)}"
-            )
+        for name in self.variants:
+            find_variant(name)
         if PLAIN not in self.variants:
             raise ConfigError(f"the variants need {PLAIN}, which the others are compared with")
         if unknown := set(self.ways) - set(WAYS):
@@ -119,12 +101,6 @@ class AccuracySettings:
         for option, some in self.some_splits.items():
             if self.splits and (others := set(some or ()) - set(self.splits)):
                 raise ConfigError(f"{option} has {min(others)}, --splits has not")
-
-    def possible(self, model: nn.Module) -> tuple[str, ...]:
-        """Return the variants that change something about a network."""
-        if has_batch_normalization(model):
-            return self.variants
-        return tuple(one for one in self.variants if VARIANTS[one].normalization == "batch")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
@@ -164,9 +140,9 @@ class AccuracySettings:
         name = _LARGER.get(self.model)
         return replace(self.network(slots, normalization), name=name) if name else None
 
-    def clouds(self, variant: str, split: int) -> tuple[CloudWay, ...]:
-        """Return how cloud partitions are trained: side by side, on one edge partition."""
-        if variant != PLAIN:
+    def clouds(self, name: str, split: int) -> tuple[CloudWay, ...]:
+        """Return how a variant's cloud partitions are trained: side by side, on one edge's."""
+        if name != PLAIN:
             return (SENT,)
         is_raised = self.raise_splits is None or split in self.raise_splits
         known = (WAYS[name] for name in self.ways if is_raised or not WAYS[name].raises)
@@ -180,15 +156,15 @@ def _joined(splits: tuple[int, ...]) -> str:
 def plan_cells(settings: AccuracySettings, splits: tuple[int, ...]) -> list[CellKey]:
     """Return all cells, one for each way, variant, separation point and seed."""
     full = [
-        CellKey(variant=variant, split=None, seed=seed)
-        for variant in settings.variants
-        if not VARIANTS[variant].narrowed  # a whole network has no cut to narrow
+        CellKey(variant=name, split=None, seed=seed)
+        for name in settings.variants
+        if not find_variant(name).is_narrowed  # a whole network has no cut to narrow
         for seed in settings.seeds
     ]
     cut = [
-        CellKey(variant=variant, split=split, seed=seed)
+        CellKey(variant=name, split=split, seed=seed)
         for seed in settings.seeds
-        for variant in settings.variants
+        for name in settings.variants
         for split in splits
     ]
     return full + cut

@@ -1,7 +1,8 @@
 """Figures of the study of accuracy, out of its cells: one value for each seed."""
 
 from hiertk.study.accuracy.records import WHOLE, AccuracyStudy, Cell
-from hiertk.study.accuracy.settings import PLAIN, SENT, VARIANTS
+from hiertk.study.accuracy.settings import SENT
+from hiertk.study.accuracy.variants import PLAIN, find_variant
 from hiertk.study.spread import Spread
 from hiertk.study.verdicts import Verdict
 
@@ -19,7 +20,7 @@ def cells_at(study: AccuracyStudy, split: int | None, variant: str = PLAIN) -> d
 
 def full(study: AccuracyStudy, variant: str = PLAIN) -> Spread:
     """Return what full-cloud training reaches; a bottleneck's is that of the plain network."""
-    reference = PLAIN if VARIANTS[variant].narrowed else variant
+    reference = PLAIN if find_variant(variant).is_narrowed else variant
     cells = cells_at(study, None, reference).values()
     return Spread(tuple(cell.final[WHOLE] for cell in cells))
 

@@ -11,12 +11,8 @@ from hiertk.export.settings import IMAGENET_MEAN, IMAGENET_STD
 from hiertk.models import CutSpec, open_network
 from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.runs import FullRun, HierarchicalRun, Labelled, Schedule, Shares
-from hiertk.study.accuracy.settings import (
-    NARROWED_TO,
-    VARIANTS,
-    AccuracySettings,
-    CloudWay,
-)
+from hiertk.study.accuracy.settings import AccuracySettings, CloudWay
+from hiertk.study.accuracy.variants import find_variant
 from hiertk.study.images import Images
 
 _TEST_BATCH = 250
@@ -60,11 +56,11 @@ class StudyTrainer:
 
         edge, and beside each way of a cloud: learning rates.
         """
-        kind, settings = VARIANTS[variant], self._settings
+        kind, settings = find_variant(variant), self._settings
         spec = settings.network(self._data.classes, kind.normalization)
         width = open_network(spec).point(split).feature_shape[0]
         run = HierarchicalRun(
-            CutSpec(spec, split, width // NARROWED_TO if kind.narrowed else None),
+            CutSpec(spec, split, kind.bottleneck(width)),
             [(way, self._schedule(rate)) for way, rate in clouds],
             self._schedule(edge),
             device=self._device,
