@@ -71,5 +71,5 @@ def _draw_burden(axes: Any, study: AccuracyStudy) -> None:
     memory = axes.twinx()
     megabytes = [point.memory_bytes / 1e6 for point in study.points]
     memory.plot(splits, megabytes, color=_EARLY, marker="o", ms=3.5)
-    memory.set_ylim(0, None)
+    memory.set_ylim(0, 1.05 * max(megabytes))
     memory.set_ylabel("memory of a step, MB (line)")
