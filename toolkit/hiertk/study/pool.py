@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
-from types import FrameType
 from typing import Any
 
 from hiertk_protocol.errors import ConfigError
@@ -21,13 +21,15 @@ def cell_pool(
 
     Raises ConfigError if one of them is killed.
     """
+    count = jobs or len(os.sched_getaffinity(0))
     pool = ProcessPoolExecutor(
-        max_workers=jobs or len(os.sched_getaffinity(0)),
+        max_workers=count,
         mp_context=get_context("spawn"),
         initializer=_prepare,
         initargs=(prepare, arguments),
     )
     try:
+        _start(pool, count)
         yield pool
     except BrokenExecutor as error:
         raise ConfigError(
@@ -44,15 +46,21 @@ def cell_pool(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _start(pool: ProcessPoolExecutor, count: int) -> None:
+    """Start the processes deaf to Ctrl-C, which reaches all of a terminal: the first decides."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for _ in range(count):
+            pool.submit(os.getpid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _prepare(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first decides
-    signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(1)
+    bar = torch.hub.tqdm  # type: ignore[attr-defined]
+    if hasattr(bar, "set_lock"):  # tqdm is installed, and torch's tracing makes a bar
+        bar.set_lock(threading.RLock())  # its own, a semaphore, would outlive the process
     prepare(*arguments)
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    """Unwind, so that nothing of the process is left behind."""
-    sys.exit()
