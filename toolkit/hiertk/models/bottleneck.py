@@ -12,12 +12,17 @@ from torch import nn
 from hiertk.models.normalization import new_normalization
 
 
+def narrows(bottleneck: int, channels: int) -> bool:
+    """Return whether a bottleneck leaves some of so many channels, and not all."""
+    return 1 <= bottleneck < channels
+
+
 def narrowing(channels: int, bottleneck: int, policy: Normalization) -> nn.Sequential:
     """Return the end of an edge partition: (N, channels, H, W) -> (N, bottleneck, H, W).
 
     Raises ModelError if it would not be narrower.
     """
-    if not 1 <= bottleneck < channels:
+    if not narrows(bottleneck, channels):
         raise ModelError(
             f"a bottleneck of {bottleneck} channels: the features have {channels} here, take fewer"
         )

@@ -5,12 +5,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from hiertk_protocol.errors import ConfigError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -21,15 +24,13 @@ def cell_pool(
 
     Raises ConfigError if one of them is killed.
     """
-    count = jobs or len(os.sched_getaffinity(0))
-    pool = ProcessPoolExecutor(
-        max_workers=count,
+    pool = _Pool(
+        max_workers=jobs or len(os.sched_getaffinity(0)),
         mp_context=get_context("spawn"),
         initializer=_prepare,
         initargs=(prepare, arguments),
     )
     try:
-        _start(pool, count)
         yield pool
     except BrokenExecutor as error:
         raise ConfigError(
@@ -46,14 +47,16 @@ def cell_pool(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(pool: ProcessPoolExecutor, count: int) -> None:
-    """Start the processes deaf to Ctrl-C, which reaches all of a terminal: the first decides."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        for _ in range(count):
-            pool.submit(os.getpid)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+class _Pool(ProcessPoolExecutor):
+    """Its processes are deaf to Ctrl-C, which reaches all of a terminal: the first decides."""
+
+    def submit(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Submit a call, and start a process if none is idle: it takes over the mask."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(call, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _prepare(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -7,6 +7,7 @@ from hiertk_protocol.errors import ConfigError, ModelError
 from hiertk_protocol.manifest import Normalization
 
 from hiertk.models import Cuttable
+from hiertk.models.bottleneck import narrows
 from hiertk.models.normalization import has_batch_normalization
 
 _KEPT = 4  # a bottleneck keeps one channel in so many, where nothing else is asked for
@@ -59,7 +60,7 @@ def possible_variants(
         for split in splits:
             width = network.point(split).feature_shape[0]
             left = find_variant(name).bottleneck(width)
-            if left is not None and not 1 <= left < width:
+            if left is not None and not narrows(left, width):
                 raise ModelError(
                     f"variant {name} at separation point {split}: the features have {width} "
                     "channels there, take fewer"
