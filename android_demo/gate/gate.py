@@ -227,8 +227,8 @@ def sign(aligned: Path) -> Path:
 
 def report(apk: Path) -> None:
     """Print the APK's size and its parts."""
-    size = megabytes(apk.stat().st_size)
-    print(f"gate: {apk.relative_to(PROJECT)}, {size}, sha256 {digest(apk)[:16]}, verified")
+    whole = megabytes(apk.stat().st_size)
+    print(f"gate: {apk.relative_to(PROJECT)}, {whole}, sha256 {digest(apk)[:16]}, verified")
     sizes: dict[str, int] = {}
     with zipfile.ZipFile(apk) as packed:
         for entry in packed.infolist():

@@ -31,8 +31,10 @@ def main() -> None:
     """Write images/ and bundles/ beside this file."""
     IMAGES.mkdir(exist_ok=True)
     BUNDLES.mkdir(exist_ok=True)
-    hopper = Image.open(get_sample_data("grace_hopper.jpg")).convert("RGB")
-    present = Image.open(get_sample_data("Minduka_Present_Blue_Pack.png")).convert("RGB")
+    hopper = Image.open(str(get_sample_data("grace_hopper.jpg", asfileobj=False))).convert("RGB")
+    present = Image.open(
+        str(get_sample_data("Minduka_Present_Blue_Pack.png", asfileobj=False))
+    ).convert("RGB")
     portrait = hopper.resize((91, 107), Image.Resampling.BILINEAR)
     pictures = [
         _picture("portrait", portrait, size=32, rotations=(0, 90, 180, 270)),
