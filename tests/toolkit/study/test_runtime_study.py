@@ -247,6 +247,17 @@ def test_page_and_table_tell_all_ways(
     assert "time per epoch below raw" in printed
 
 
+def test_each_backend_has_a_place_of_its_own_in_the_results(
+    study: RuntimeStudy, tmp_path: Path
+) -> None:
+    file = tmp_path / "runtime.json"
+    settings = study.settings.model_copy(update={"backend": "executorch"})
+    other = study.model_copy(update={"settings": settings})
+    assert other.name == f"{study.name}, executorch on the device"
+    add_study(file, RuntimeResults, study)
+    assert add_study(file, RuntimeResults, other).studies == (study, other)
+
+
 def test_the_options_of_a_study_give_the_same_study(tmp_path: Path) -> None:
     options = TINY.as_options()
     assert options[options.index("--levels") + 1] == "2%,99%"

@@ -3,6 +3,8 @@
 from hiertk.study.records import Record
 from hiertk.study.results import Results, Study, StudySettings
 
+USUAL_BACKEND = "onnxruntime"  # no study's name tells it
+
 
 class Cut(Record):
     """Where a network is cut. bits: of the features. bottleneck: channels; None: all of them."""
@@ -87,6 +89,12 @@ class RuntimeStudy(Study):
 
     settings: Settings
     cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is a study of; one of each backend has its place in the results."""
+        backend = self.settings.backend
+        return super().name + ("" if backend == USUAL_BACKEND else f", {backend} on the device")
 
 
 RuntimeResults = Results[RuntimeStudy]

@@ -13,7 +13,7 @@ from hiertk.planner.runtime_model import Link
 from hiertk.planner.settings import PlanSettings
 from hiertk.study.precision import Precision
 from hiertk.study.runtime.baselines.role import Payload
-from hiertk.study.runtime.records import CellKey, Cut
+from hiertk.study.runtime.records import USUAL_BACKEND, CellKey, Cut
 
 PLANNED = "plan"
 _FLOAT_BITS = {"fp32": 32, "fp16": 16}
@@ -88,7 +88,7 @@ class RuntimeSettings:
     batch_size: int = 32
     rate: float = 1e-3
     levels: tuple[float, ...] = ()
-    backend: str = "onnxruntime"
+    backend: str = USUAL_BACKEND
     precision: Precision = "float32"
     seed: int = 0
 
