@@ -31,10 +31,8 @@ def main() -> None:
     """Write images/ and bundles/ beside this file."""
     IMAGES.mkdir(exist_ok=True)
     BUNDLES.mkdir(exist_ok=True)
-    hopper = Image.open(str(get_sample_data("grace_hopper.jpg", asfileobj=False))).convert("RGB")
-    present = Image.open(
-        str(get_sample_data("Minduka_Present_Blue_Pack.png", asfileobj=False))
-    ).convert("RGB")
+    hopper = _sample("grace_hopper.jpg")
+    present = _sample("Minduka_Present_Blue_Pack.png")
     portrait = hopper.resize((91, 107), Image.Resampling.BILINEAR)
     pictures = [
         _picture("portrait", portrait, size=32, rotations=(0, 90, 180, 270)),
@@ -46,6 +44,11 @@ def main() -> None:
     _write_input(portrait)
     _write_bundles()
     _write_bundle_with_images()
+
+
+def _sample(name: str) -> Image.Image:
+    """Open one of matplotlib's pictures."""
+    return Image.open(str(get_sample_data(name, asfileobj=False))).convert("RGB")
 
 
 def _picture(name: str, image: Image.Image, *, size: int, rotations: tuple[int, ...]) -> object:
