@@ -11,6 +11,7 @@ from hiertk.study.accuracy.records import (
     AccuracyResults,
     AccuracyStudy,
     Cell,
+    CellKey,
     CutRates,
     Rates,
     Tuned,
@@ -53,18 +54,32 @@ def test_every_point_variant_and_seed_has_a_cell_and_a_bottleneck_no_full_traini
     assert "split2-bottleneck-seed1" in names
 
 
-def test_a_point_without_rates_of_its_own_takes_those_of_the_nearest_with_some() -> None:
-    def tuned(rate: float) -> Tuned:
-        return Tuned(rate=rate, tried={f"{rate:g}": 0.5})
+def tuned(rate: float) -> Tuned:
+    return Tuned(rate=rate, tried={f"{rate:g}": 0.5})
 
-    cuts = [
-        CutRates(split=split, edge=tuned(edge), cloud=tuned(0.001))
-        for split, edge in ((2, 0.01), (6, 0.003))
-    ]
-    rates = Rates(full=tuned(0.1), cuts=tuple(cuts))
-    assert [rates.at(split).split for split in range(1, 9)] == [2, 2, 2, 2, 6, 6, 6, 6]
-    assert rates.name(4) == "edge0.01-cloud0.001"
-    assert rates.name(None) == "full0.1"
+
+def cut_rates(variant: str, split: int, edge: float) -> CutRates:
+    return CutRates(variant=variant, split=split, edge=tuned(edge), cloud=tuned(0.001))
+
+
+def rates_for(rates: Rates, variant: str, split: int | None) -> str:
+    return rates.name(CellKey(variant=variant, split=split, seed=0))
+
+
+def test_a_point_without_rates_of_its_own_takes_those_of_the_nearest_with_some() -> None:
+    cuts = (cut_rates("plain", 2, 0.01), cut_rates("plain", 6, 0.003))
+    rates = Rates(full=tuned(0.1), cuts=cuts)
+    assert [rates.at("plain", split).split for split in range(1, 9)] == [2, 2, 2, 2, 6, 6, 6, 6]
+    assert rates_for(rates, "plain", 4) == "edge0.01-cloud0.001"
+    assert rates_for(rates, "plain", None) == "full0.1"
+
+
+def test_a_variant_without_rates_of_its_own_takes_those_of_the_plain_network() -> None:
+    cuts = (cut_rates("plain", 2, 0.01), cut_rates("group", 6, 0.003))
+    rates = Rates(full=tuned(0.1), full_of={"group": tuned(0.03)}, cuts=cuts)
+    assert rates_for(rates, "group", None) == "full0.03"
+    assert rates_for(rates, "group", 2) == "edge0.003-cloud0.001"
+    assert rates_for(rates, "bottleneck", 6) == "edge0.01-cloud0.001"
 
 
 def test_fewer_ways_leave_the_bits_that_are_deployed() -> None:
@@ -86,6 +101,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccuracyStudy:
         "rate-full",
         "rate-edge-split6",
         "rate-cloud-split6",
+        "rate-edge-split6-bottleneck8",
+        "rate-cloud-split6-bottleneck8",
     }
     check_that_fewer_ways_are_taken_from_the_files(study, folder)
     check_that_more_ways_are_added_to_the_files(study, folder)
@@ -106,7 +123,7 @@ def check_that_fewer_ways_are_taken_from_the_files(study: AccuracyStudy, folder:
 def check_that_more_ways_are_added_to_the_files(study: AccuracyStudy, folder: Path) -> None:
     more = replace(TINY, ways=("4", "slower", "faster", "sgd"))
     found = run_study(more, folder, jobs=1, command="a test", tell=print)
-    sgd = found.rates.at(6).sgd
+    sgd = found.rates.at("plain", 6).sgd
     assert sgd is not None
     assert set(sgd.tried) >= {"0.01", "0.03", "0.1"}
     names = [SENT.name, SLOWER.name, FASTER.name, f"{SGD.name} at {sgd.rate:g}"]
@@ -133,7 +150,7 @@ def test_a_tiny_study_end_to_end(
         assert spread is not None
         assert len(spread.values) == 2
     assert final(done, 6, "bottleneck:8", REPLAY.name) is None
-    cloud = done.rates.at(6).cloud
+    cloud = done.rates.at("plain", 6).cloud
     assert set(cloud.tried) >= {"0.0003", "0.001", "0.003"}
     assert cloud.tried[f"{cloud.rate:g}"] == max(cloud.tried.values())
 
@@ -145,7 +162,10 @@ def test_a_tiny_study_end_to_end(
     assert "## resnet18, fashion-mnist-mini, 32x32" in page
     below = verdicts(done)[0]
     assert f"| 6 | {below.found}, {below.mark} |" in page
-    assert f"| 6 | 6 | {done.rates.at(6).edge.rate:g} | {cloud.rate:g} |" in page
+    for variant in ("plain", "bottleneck:8"):
+        cut = done.rates.at(variant, 6)
+        tuned_on = f"{variant} at 6 | {cut.edge.rate:g} | {cut.cloud.rate:g}"
+        assert f"| {variant} | 6 | {tuned_on} |" in page
     assert "](results/" not in page.replace("](results/accuracy.json)", "")
     assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
     print_study(done)
@@ -160,7 +180,7 @@ def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: 
     write_page(tmp_path / "accuracy.md", file, two)
     page = (tmp_path / "accuracy.md").read_text()
     assert "](accuracy-1.png)" in page
-    assert "| 6 | 6, 7 | " in page
+    assert "| plain | 6, 7 | plain at 6 | " in page
     assert f"(full cloud {twice.rate:g}, by 2 seeds)" in page
     assert (tmp_path / "accuracy-1.png").stat().st_size > 10_000
 
@@ -172,7 +192,8 @@ def test_a_study_goes_on_from_its_results_where_its_folder_is_lost(
     more = replace(TINY, seeds=(0, 1, 2), variants=("plain",))
     run = partial(run_study, jobs=2, command="a test", tell=print, earlier=read.studies)
     found = run(more, tmp_path / "more")
-    assert found.rates == done.rates
+    assert found.rates.full == done.rates.full
+    assert found.rates.cuts == (done.rates.at("plain", 6),)
     cells = {cell.key: cell for cell in found.cells}
     assert len(cells) == 2 * 3
     assert [cell for key, cell in cells.items() if key.seed < 2] == [
@@ -269,6 +290,8 @@ def test_a_bottleneck_keeps_a_quarter_of_the_channels_or_as_many_as_it_says() ->
         (replace(TINY, splits=None, raise_splits=(9,)), "points 1 to 8, not 9"),
         (replace(TINY, tune_splits=(2,)), "--tune-splits has 2, --splits has not"),
         (replace(TINY, splits=None, tune_splits=(9,)), "points 1 to 8, not 9"),
+        (replace(TINY, tune_variants=("bottleneck:8",)), "--tune-variants needs plain"),
+        (replace(TINY, tune_variants=("plain", "group")), "has group, --variants has not"),
         (replace(TINY, images=10**6), "wants 1000000 images, the data set has 6000"),
         (replace(TINY, data="nothing"), "unknown data set"),
     ],

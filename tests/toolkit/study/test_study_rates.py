@@ -122,5 +122,5 @@ def test_a_rate_is_measured_by_the_mean_of_its_runs(tmp_path: Path) -> None:
     once = Tuned(rate=3e-4, tried={"0.0003": 0.9, "0.001": 0.0, "0.003": 0.5, "0.0001": 0.0})
     write_record(tmp_path / "rate-edge-split1.json", once)  # two peaks
     twice = replace(settings, tune_seeds=2)
-    found = Tuner(twice, data, tmp_path).cut(1, with_sgd=False).edge
+    found = Tuner(twice, data, tmp_path).cut("plain", 1, with_sgd=False).edge
     assert found.tried["0.001"] == pytest.approx(early[1] / 2)

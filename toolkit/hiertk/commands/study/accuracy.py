@@ -59,6 +59,13 @@ def accuracy(
             "those of the nearest of these. Tuning one takes as long as four to ten cells."
         ),
     ] = "all",
+    tune_variants: Annotated[
+        str | None,
+        typer.Option(
+            help="Variants on which learning rates are tuned, plain among them: the others take "
+            "those of plain. Default: all.",
+        ),
+    ] = None,
     tune_seeds: Annotated[
         int,
         typer.Option(
@@ -130,6 +137,7 @@ def accuracy(
         ways=tuple(ways.split(",")),
         raise_splits=parse_splits(raise_splits),
         tune_splits=parse_splits(tune_splits),
+        tune_variants=tuple(tune_variants.split(",")) if tune_variants else None,
         tune_seeds=tune_seeds,
         precision=parse_precision(precision),
     )

@@ -40,7 +40,7 @@ class CellRunner:
 
     def _clouds(self, variant: str, split: int, rates: Rates) -> dict[str, tuple[CloudWay, float]]:
         """Return how the clouds behind a cut are trained and at what rate, by names in a cell."""
-        tuned, found = rates.at(split), {}
+        tuned, found = rates.at(variant, split), {}
         for way in self._settings.clouds(variant, split):
             name, rate = way.name, tuned.cloud.rate
             if way.is_sgd:
@@ -52,7 +52,7 @@ class CellRunner:
 
     def _full(self, key: CellKey, rates: Rates) -> Cell:
         normalization = find_variant(key.variant).normalization
-        share = self._trainer.full(rates.full.rate, key.seed, normalization)
+        share = self._trainer.full(rates.whole(key.variant).rate, key.seed, normalization)
         return Cell(
             key=key,
             early=None,
@@ -69,7 +69,7 @@ class CellRunner:
         rates: Rates,
         clouds: Mapping[str, tuple[CloudWay, float]],
     ) -> Cell:
-        edge = rates.at(split).edge.rate
+        edge = rates.at(key.variant, split).edge.rate
         shares, sent_bytes = self._trainer.cut(
             key.variant, split, edge, list(clouds.values()), key.seed
         )
@@ -90,7 +90,7 @@ def put_back_cells(cells: Iterable[Cell], rates: Rates, folder: Path) -> None:
 
 
 def _file(folder: Path, rates: Rates, key: CellKey) -> Path:
-    return folder / rates.name(key.split) / f"{key.name}.json"
+    return folder / rates.name(key) / f"{key.name}.json"
 
 
 def _with(found: Cell | None, cell: Cell, seconds: float) -> Cell:

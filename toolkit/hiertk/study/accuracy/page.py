@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hiertk.study.accuracy.figures import draw_study
-from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point, Tuned
+from hiertk.study.accuracy.records import AccuracyResults, AccuracyStudy, Point, Rates, Tuned
 from hiertk.study.accuracy.settings import BITS, SENT
 from hiertk.study.accuracy.summary import (
     ALLOWED,
@@ -64,7 +64,7 @@ Full-cloud training reaches **{full(study).percent}**. As it is deployed, at 4 b
         *(_variant(study, variant) for variant in variants(study)[1:]),
         "### What a device carries",
         _burden(study),
-        f"### Learning rates (full cloud {_rate(study.rates.full)})",
+        f"### Learning rates (full cloud {_full_rates(study.rates)})",
         _rates(study),
     ]
 
@@ -144,11 +144,19 @@ def _point(study: AccuracyStudy, point: Point) -> list[str]:
 
 
 def _rates(study: AccuracyStudy) -> str:
-    rows = []
-    for cut in study.rates.cuts:
-        served = [str(one.split) for one in study.points if study.rates.at(one.split) == cut]
-        rows.append([str(cut.split), ", ".join(served), _rate(cut.edge), _rate(cut.cloud)])
-    return table(["tuned at split", "serves split", "edge", "cloud"], rows)
+    rates, rows = study.rates, []
+    for variant in variants(study):
+        for cut in rates.cuts:
+            served = [str(one.split) for one in study.points if rates.at(variant, one.split) == cut]
+            if served:
+                tuned = f"{cut.variant} at {cut.split}"
+                rows.append([variant, ", ".join(served), tuned, _rate(cut.edge), _rate(cut.cloud)])
+    return table(["variant", "split", "tuned on", "edge", "cloud"], rows)
+
+
+def _full_rates(rates: Rates) -> str:
+    others = (f"; {variant}: {_rate(tuned)}" for variant, tuned in rates.full_of.items())
+    return _rate(rates.full) + "".join(others)
 
 
 def _rate(tuned: Tuned) -> str:

@@ -8,7 +8,7 @@ from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import CutRates, Rates, Tuned
 from hiertk.study.accuracy.settings import SENT, SGD, AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
-from hiertk.study.accuracy.variants import PLAIN
+from hiertk.study.accuracy.variants import PLAIN, find_variant
 from hiertk.study.records import put_back_record, read_record, write_record
 
 _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -27,32 +27,39 @@ class Tuner:
         self._data = data
         self._folder = folder
 
-    def full(self) -> Tuned:
-        """Return the rate with which full-cloud training does best."""
+    def full(self, variant: str) -> Tuned:
+        """Return the rate with which a variant's full-cloud training does best."""
+        normalization = find_variant(variant).normalization
 
         def shares(rates: Sequence[float], seeds: Sequence[int]) -> list[float]:
             trainer = self._new_trainer()
-            return [fmean(trainer.full(rate, seed) for seed in seeds) for rate in rates]
+            return [
+                fmean(trainer.full(rate, seed, normalization) for seed in seeds) for rate in rates
+            ]
 
-        return self._tuned("full", shares)
+        return self._tuned(_full_name(variant), shares)
 
-    def cut(self, split: int, *, with_sgd: bool) -> CutRates:
+    def cut(self, variant: str, split: int, *, with_sgd: bool) -> CutRates:
         """Return the rates with which the early exit, and then the final exit behind it do best."""
 
         def early(rates: Sequence[float], seeds: Sequence[int]) -> list[float]:
-            return [self._shares(split, rate, (), seeds)[0] for rate in rates]
+            return [self._shares(variant, split, rate, (), seeds)[0] for rate in rates]
 
         def finals(way: CloudWay) -> Measure:
             return lambda rates, seeds: self._shares(
-                split, edge.rate, [(way, rate) for rate in rates], seeds
+                variant, split, edge.rate, [(way, rate) for rate in rates], seeds
             )[1:]
 
-        edge = self._tuned(f"edge-split{split}", early)
+        def named(part: str) -> str:
+            return _cut_name(part, variant, split)
+
+        edge = self._tuned(named("edge"), early)
         return CutRates(
+            variant=variant,
             split=split,
             edge=edge,
-            cloud=self._tuned(f"cloud-split{split}", finals(SENT)),
-            sgd=self._tuned(f"sgd-split{split}", finals(SGD), _FIRST_OF_SGD) if with_sgd else None,
+            cloud=self._tuned(named("cloud"), finals(SENT)),
+            sgd=self._tuned(named("sgd"), finals(SGD), _FIRST_OF_SGD) if with_sgd else None,
         )
 
     def _tuned(self, name: str, measure: Measure, first: Sequence[float] = _FIRST) -> Tuned:
@@ -64,6 +71,7 @@ class Tuner:
 
     def _shares(
         self,
+        variant: str,
         split: int,
         edge: float,
         clouds: Sequence[tuple[CloudWay, float]],
@@ -71,7 +79,7 @@ class Tuner:
     ) -> list[float]:
         """Return the mean shares of the early exit, and of each cloud's final exit."""
         trainer = self._new_trainer()
-        runs = [trainer.cut(PLAIN, split, edge, clouds, seed)[0] for seed in seeds]
+        runs = [trainer.cut(variant, split, edge, clouds, seed)[0] for seed in seeds]
         shares = [(one.early, *one.finals) for one in runs]
         return [fmean(of_exit) for of_exit in zip(*shares, strict=True)]
 
@@ -103,12 +111,25 @@ def tune(path: Path, measure: Measure, seeds: int, first: Sequence[float] = _FIR
 
 def put_back_rates(rates: Rates, folder: Path) -> None:
     """Put tuned rates where a Tuner looks for them; what is there already stays."""
-    found = {"full": rates.full}
+    found = {_full_name(PLAIN): rates.full}
+    found |= {_full_name(variant): tuned for variant, tuned in rates.full_of.items()}
     for cut in rates.cuts:
-        found |= {f"edge-split{cut.split}": cut.edge, f"cloud-split{cut.split}": cut.cloud}
-        found |= {f"sgd-split{cut.split}": cut.sgd} if cut.sgd else {}
+        parts = {"edge": cut.edge, "cloud": cut.cloud, **({"sgd": cut.sgd} if cut.sgd else {})}
+        found |= {_cut_name(part, cut.variant, cut.split): one for part, one in parts.items()}
     for name, tuned in found.items():
         put_back_record(_file(folder, name), tuned)
+
+
+def _full_name(variant: str) -> str:
+    return "full" + _of(variant)
+
+
+def _cut_name(part: str, variant: str, split: int) -> str:
+    return f"{part}-split{split}" + _of(variant)
+
+
+def _of(variant: str) -> str:
+    return "" if variant == PLAIN else "-" + variant.replace(":", "")
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
+from hiertk.study.accuracy.variants import PLAIN
 from hiertk.study.records import Record
 from hiertk.study.results import Results, Study, StudySettings
 
@@ -57,11 +58,12 @@ class Tuned(Record):
 
 
 class CutRates(Record):
-    """The learning rates of both partitions, tuned at a separation point.
+    """The learning rates of both partitions, tuned at a separation point of a variant.
 
     sgd: of the cloud partition with SGD, where that was tried.
     """
 
+    variant: str = PLAIN
     split: int
     edge: Tuned
     cloud: Tuned
@@ -69,21 +71,33 @@ class CutRates(Record):
 
 
 class Rates(Record):
-    """The learning rates, tuned for each way of training alike."""
+    """The learning rates, tuned for each way of training alike.
+
+    full: of full-cloud training. full_of: of variants whose full-cloud training has its own.
+    """
 
     full: Tuned
+    full_of: dict[str, Tuned] = Field(default_factory=dict)
     cuts: tuple[CutRates, ...] = Field(min_length=1)
 
-    def at(self, split: int) -> CutRates:
-        """Return those of the nearest separation point with rates of its own."""
-        cuts = {one.split: one for one in self.cuts}
+    def whole(self, variant: str) -> Tuned:
+        """Return that of a variant's full-cloud training."""
+        return self.full_of.get(variant, self.full)
+
+    def at(self, variant: str, split: int) -> CutRates:
+        """Return those of the nearest separation point with rates of its own.
+
+        A variant that was not tuned has the plain network's.
+        """
+        tuned = {one.split: one for one in self.cuts if one.variant == variant}
+        cuts = tuned or {one.split: one for one in self.cuts if one.variant == PLAIN}
         return cuts[nearest(cuts, split)]
 
-    def name(self, split: int | None) -> str:
-        """Return the name of those that serve a separation point (None: full cloud), for files."""
-        if split is None:
-            return f"full{self.full.rate:g}"
-        cut = self.at(split)
+    def name(self, key: CellKey) -> str:
+        """Return the name of those that serve a cell, for files."""
+        if key.split is None:
+            return f"full{self.whole(key.variant).rate:g}"
+        cut = self.at(key.variant, key.split)
         return f"edge{cut.edge.rate:g}-cloud{cut.cloud.rate:g}"
 
 

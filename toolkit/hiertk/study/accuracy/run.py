@@ -25,7 +25,7 @@ from hiertk.study.accuracy.records import (
 )
 from hiertk.study.accuracy.settings import AccuracySettings, plan_cells
 from hiertk.study.accuracy.trainer import device_for_training
-from hiertk.study.accuracy.variants import possible_variants
+from hiertk.study.accuracy.variants import PLAIN, find_variant, possible_variants
 from hiertk.study.pool import cell_pool
 from hiertk.study.records import this_machine, today
 
@@ -86,7 +86,8 @@ def _possible(
     variants = possible_variants(settings.variants, network, splits)
     for one in set(settings.variants) - set(variants):
         tell(f"{settings.model} has no batch normalization: without {one}, the same as plain")
-    return replace(settings, variants=variants), splits
+    tuned = tuple(name for name in settings.tune_variants or variants if name in variants)
+    return replace(settings, variants=variants, tune_variants=tuned), splits
 
 
 def _put_back(earlier: AccuracyStudy, keys: Collection[CellKey], folder: Path) -> None:
@@ -101,20 +102,28 @@ def _tune(
 ) -> Rates:
     """Tune full-cloud training, and both partitions at each separation point that is to be."""
     tell("learning rates first")
-    full = pool.submit(_tune_full)
-    tuned = settings.tune_splits or splits
-    raised = settings.raise_splits or splits
-    for_sgd = {nearest(tuned, one) for one in raised} if "sgd" in settings.ways else set()
-    cuts = []
-    for one in as_completed([pool.submit(_tune_cut, one, one in for_sgd) for one in tuned]):
+    tuned, for_sgd = settings.tune_variants or settings.variants, _for_sgd(settings, splits)
+    full = {name: pool.submit(_tune_full, name) for name in tuned if find_variant(name).has_whole}
+    pending = [
+        pool.submit(_tune_cut, name, split, name == PLAIN and split in for_sgd)
+        for name in tuned
+        for split in settings.tune_splits or splits
+    ]
+    for one in as_completed(pending):
         cut = one.result()
-        cuts.append(cut)
-        tell(f"split {cut.split}: edge {cut.edge.rate:g}, cloud {cut.cloud.rate:g}")
-    tell(f"full cloud: {full.result().rate:g}")
-    return Rates(
-        full=full.result(),
-        cuts=tuple(sorted(cuts, key=lambda cut: cut.split)),
-    )
+        rates = f"edge {cut.edge.rate:g}, cloud {cut.cloud.rate:g}"
+        tell(f"split {cut.split}, {cut.variant}: {rates}")
+    found = {name: one.result() for name, one in full.items()}
+    for name, rate in found.items():
+        tell(f"full cloud, {name}: {rate.rate:g}")
+    return Rates(full=found.pop(PLAIN), full_of=found, cuts=tuple(one.result() for one in pending))
+
+
+def _for_sgd(settings: AccuracySettings, splits: Sequence[int]) -> set[int]:
+    """Return the separation points at which SGD needs a rate of its own."""
+    if "sgd" not in settings.ways:
+        return set()
+    return {nearest(settings.tune_splits or splits, one) for one in settings.raise_splits or splits}
 
 
 def _run_all(
@@ -172,12 +181,12 @@ def _prepare_process(settings: AccuracySettings, folder: Path) -> None:
     _Process.runner = CellRunner(settings, data, folder)
 
 
-def _tune_full() -> Tuned:
-    return _Process.tuner.full()
+def _tune_full(variant: str) -> Tuned:
+    return _Process.tuner.full(variant)
 
 
-def _tune_cut(split: int, with_sgd: bool) -> CutRates:
-    return _Process.tuner.cut(split, with_sgd=with_sgd)
+def _tune_cut(variant: str, split: int, with_sgd: bool) -> CutRates:
+    return _Process.tuner.cut(variant, split, with_sgd=with_sgd)
 
 
 def _cell(key: CellKey, rates: Rates) -> Cell:

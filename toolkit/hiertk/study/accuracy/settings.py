@@ -61,8 +61,9 @@ class AccuracySettings:
     splits: separation points, None for all. images: of the training part, None for all;
     test_images likewise. passes: over the training images. ways: of the plain network's clouds.
     raise_splits: separation points with the ways that raise the final exit, None for all.
-    tune_splits: separation points with rates of their own, None for all. tune_seeds: at most so
-    many measure a rate. precision: of training steps in the cloud, full-cloud training among them.
+    tune_splits: separation points with rates of their own, None for all; tune_variants likewise.
+    tune_seeds: at most so many measure a rate. precision: of training steps in the cloud,
+    full-cloud training among them.
     """
 
     data: str = "fashion-mnist"
@@ -78,6 +79,7 @@ class AccuracySettings:
     ways: tuple[str, ...] = ("float", "8", "4", "replay", "larger")
     raise_splits: tuple[int, ...] | None = None
     tune_splits: tuple[int, ...] | None = None
+    tune_variants: tuple[str, ...] | None = None
     tune_seeds: int = 3
     precision: Precision = "float32"
 
@@ -94,13 +96,17 @@ class AccuracySettings:
             find_variant(name)
         if PLAIN not in self.variants:
             raise ConfigError(f"the variants need {PLAIN}, which the others are compared with")
+        if self.tune_variants and PLAIN not in self.tune_variants:
+            raise ConfigError(f"--tune-variants needs {PLAIN}, whose rates serve the others")
+        if others := set(self.tune_variants or ()) - set(self.variants):
+            raise ConfigError(f"--tune-variants has {min(others)}, --variants has not")
         if unknown := set(self.ways) - set(WAYS):
             raise ConfigError(f"unknown way {min(unknown)!r}: choose from {', '.join(WAYS)}")
         if "4" not in self.ways:
             raise ConfigError("the ways need 4 (bits), which is what is deployed")
         for option, some in self.some_splits.items():
-            if self.splits and (others := set(some or ()) - set(self.splits)):
-                raise ConfigError(f"{option} has {min(others)}, --splits has not")
+            if self.splits and (points := set(some or ()) - set(self.splits)):
+                raise ConfigError(f"{option} has {min(points)}, --splits has not")
 
     def quick(self) -> "AccuracySettings":
         """Return the same study on little, for a first look."""
@@ -109,6 +115,7 @@ class AccuracySettings:
             splits=(2, 6),
             raise_splits=None,
             tune_splits=(2,),
+            tune_variants=(PLAIN,),
             tune_seeds=1,
             seeds=(0,),
             images=2000,
@@ -128,6 +135,8 @@ class AccuracySettings:
         options += ["--passes", str(self.passes), "--ways", ",".join(self.ways)]
         for option, some in self.some_splits.items():
             options += [] if some is None else [option, _joined(some)]
+        if self.tune_variants:
+            options += ["--tune-variants", ",".join(self.tune_variants)]
         options += ["--tune-seeds", str(self.tune_seeds)]
         return [*options, "--precision", self.precision]
 
@@ -158,7 +167,7 @@ def plan_cells(settings: AccuracySettings, splits: tuple[int, ...]) -> list[Cell
     full = [
         CellKey(variant=name, split=None, seed=seed)
         for name in settings.variants
-        if not find_variant(name).is_narrowed  # a whole network has no cut to narrow
+        if find_variant(name).has_whole
         for seed in settings.seeds
     ]
     cut = [

@@ -20,7 +20,7 @@ def cells_at(study: AccuracyStudy, split: int | None, variant: str = PLAIN) -> d
 
 def full(study: AccuracyStudy, variant: str = PLAIN) -> Spread:
     """Return what full-cloud training reaches; a bottleneck's is that of the plain network."""
-    reference = PLAIN if find_variant(variant).is_narrowed else variant
+    reference = variant if find_variant(variant).has_whole else PLAIN
     cells = cells_at(study, None, reference).values()
     return Spread(tuple(cell.final[WHOLE] for cell in cells))
 

@@ -22,6 +22,11 @@ class Variant:
     is_narrowed: bool = False
     channels: int | None = None
 
+    @property
+    def has_whole(self) -> bool:
+        """Whether it has a full-cloud training: a whole network has no cut to narrow."""
+        return not self.is_narrowed
+
     def bottleneck(self, width: int) -> int | None:
         """Return how many of so many channels a bottleneck keeps; None where there is none."""
         return (self.channels or width // _KEPT) if self.is_narrowed else None
