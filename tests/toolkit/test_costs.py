@@ -18,10 +18,13 @@ def test_shapes_and_parameters_are_the_cuts_own() -> None:
         assert one.cloud_parameters == parameter_count(sides.cloud)
 
 
-@pytest.mark.parametrize("split", [1, 5])
-def test_operations_are_what_torch_counts_while_a_step_is_computed(split: int) -> None:
-    sides = both_sides(open_network(SPEC), CutSpec(SPEC, split))
-    one = network_costs(SPEC).points[split - 1]
+@pytest.mark.parametrize(("split", "bottleneck"), [(1, None), (5, None), (5, 16)])
+def test_operations_are_what_torch_counts_while_a_step_is_computed(
+    split: int, bottleneck: int | None
+) -> None:
+    sides = both_sides(open_network(SPEC), CutSpec(SPEC, split, bottleneck))
+    one = network_costs(SPEC, bottleneck=bottleneck).points[split - 1]
+    assert one.edge_parameters == parameter_count(sides.edge)
     with FlopCounterMode(display=False) as edge:
         logits, features = sides.edge(torch.randn(1, 3, 32, 32), torch.zeros(16))
         logits.sum().backward()

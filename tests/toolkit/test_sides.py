@@ -6,7 +6,7 @@ from hiertk.models import CutSpec, NetworkSpec, both_sides, open_network
 from hiertk.models.normalization import FrozenStatistics
 from hiertk_protocol.errors import ModelError
 from hiertk_protocol.manifest import Normalization
-from torch import nn
+from torch import Tensor, nn
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 BIAS = torch.zeros(16)
@@ -53,19 +53,20 @@ def test_group_normalization_takes_each_image_by_itself() -> None:
 
 
 @pytest.mark.parametrize("normalization", ["batch", "frozen", "group"])
-def test_a_bottleneck_narrows_what_is_sent_and_trains_on_its_own_side(
+def test_a_bottleneck_changes_nothing_on_the_device_but_what_is_sent(
     normalization: Normalization,
 ) -> None:
-    cut = spec(normalization, bottleneck=16)
-    sides = both_sides(open_network(cut.network), cut)
-    assert sides.feature_shape == (16, 8, 8)
-    logits, features = sides.edge.train()(IMAGES, BIAS)
-    assert features.shape == (4, 16, 8, 8)
-    logits.sum().backward()
-    narrowing = sides.edge.get_submodule("partition.narrowing.convolution")
-    assert isinstance(narrowing, nn.Conv2d)
-    assert narrowing.weight.grad is not None
-    final = sides.cloud.train()(features.detach())
+    logits, features = list[Tensor](), list[Tensor]()
+    for bottleneck in (None, 24):
+        torch.manual_seed(0)
+        cut = spec(normalization, bottleneck)
+        sides = both_sides(open_network(cut.network), cut)
+        for found, values in zip((logits, features), sides.edge.train()(IMAGES, BIAS), strict=True):
+            found.append(values)
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(features[0][:, :24], features[1])
+    assert sides.feature_shape == (24, 8, 8)
+    final = sides.cloud.train()(features[1].detach())
     assert final.shape == (4, 16)
     final.sum().backward()
     widening = sides.cloud.get_submodule("widening.convolution")

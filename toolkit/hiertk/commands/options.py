@@ -34,7 +34,7 @@ Normalization = Annotated[
 Bottleneck = Annotated[
     int | None,
     typer.Option(
-        help="Narrow the features to this many channels before the exit and the link. Fewer "
-        "channels than classes cost accuracy."
+        help="Send this many of the features' channels; the early exit reads all of them. A "
+        "quarter costs little accuracy."
     ),
 ]

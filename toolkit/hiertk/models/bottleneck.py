@@ -1,6 +1,7 @@
-"""The bottleneck: fewer channels on the wire, widened again in the cloud.
+"""The bottleneck: some of the feature channels on the wire, widened to all again in the cloud.
 
-The narrowing is trained by the early exit's loss, the widening by the final exit's.
+Nothing on the device is trained for it, and the early exit reads all channels: see
+docs/decisions/0017-a-bottleneck-leaves-channels-out.md.
 """
 
 from collections import OrderedDict
@@ -17,31 +18,22 @@ def narrows(bottleneck: int, channels: int) -> bool:
     return 1 <= bottleneck < channels
 
 
-def narrowing(channels: int, bottleneck: int, policy: Normalization) -> nn.Sequential:
-    """Return the end of an edge partition: (N, channels, H, W) -> (N, bottleneck, H, W).
+def widened(
+    partition: nn.Module, bottleneck: int, channels: int, policy: Normalization
+) -> nn.Module:
+    """Return a cloud partition that takes (N, bottleneck, H, W) in the place of all channels.
 
-    Raises ModelError if it would not be narrower.
+    Raises ModelError if they would not be fewer.
     """
     if not narrows(bottleneck, channels):
         raise ModelError(
             f"a bottleneck of {bottleneck} channels: the features have {channels} here, take fewer"
         )
-    return _one_by_one(channels, bottleneck, policy)
-
-
-def widened(
-    partition: nn.Module, bottleneck: int, channels: int, policy: Normalization
-) -> nn.Module:
-    """Return a cloud partition that takes the narrowed features."""
-    widening = _one_by_one(bottleneck, channels, policy)
-    return nn.Sequential(OrderedDict(widening=widening, partition=partition))
-
-
-def _one_by_one(inputs: int, outputs: int, policy: Normalization) -> nn.Sequential:
-    return nn.Sequential(
+    widening = nn.Sequential(
         OrderedDict(
-            convolution=nn.Conv2d(inputs, outputs, kernel_size=1, bias=False),
-            normalization=new_normalization(outputs, policy),
+            convolution=nn.Conv2d(bottleneck, channels, kernel_size=1, bias=False),
+            normalization=new_normalization(channels, policy),
             activation=nn.ReLU(),
         )
     )
+    return nn.Sequential(OrderedDict(widening=widening, partition=partition))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from hiertk.models.bottleneck import narrowing, widened
+from hiertk.models.bottleneck import widened
 from hiertk.models.cut import Cuttable
 from hiertk.models.meter import PieceCosts, measure_piece
 from hiertk.models.networks import NetworkSpec, build_without_values, parameter_count
@@ -98,12 +98,10 @@ def _point_costs(
         policy = spec.normalization
         sent = bottleneck
         with torch.device("meta"):
-            narrow = narrowing(channels, sent, policy)
             widen = widened(nn.Identity(), sent, channels, policy)
-        edge.append(measure_piece(narrow, (batch_size, channels, height, width)))
         cloud.insert(0, measure_piece(widen, (batch_size, sent, height, width)))
     slots = spec.slots
-    exit_ = (sent + 1) * slots, 2 * sent * slots  # parameters, operations per sample
+    exit_ = (channels + 1) * slots, 2 * channels * slots  # parameters, operations per sample
     return PointCosts(
         point=point,
         feature_shape=(sent, height, width),

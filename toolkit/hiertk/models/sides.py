@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hiertk.models.bottleneck import narrowing, widened
+from hiertk.models.bottleneck import widened
 from hiertk.models.cut import Cuttable
-from hiertk.models.early_exit import EdgeModel, narrowed, without_dropout
+from hiertk.models.early_exit import EdgeModel, without_dropout
 from hiertk.models.networks import NetworkSpec, build
 
 
 @dataclass(frozen=True)
 class CutSpec:
-    """Where a network is cut, from 1, and to how many channels the features are narrowed."""
+    """Where a network is cut, from 1, and how many channels of the features are sent."""
 
     network: NetworkSpec
     split: int
@@ -44,12 +44,9 @@ def both_sides(network: Cuttable, spec: CutSpec) -> Sides:
     """
     partitions = network.cut(spec.split)
     channels, height, width = network.point(spec.split).feature_shape
-    edge: nn.Module = without_dropout(partitions.edge)
-    cloud: nn.Module = partitions.cloud
-    sent = channels
-    if spec.bottleneck is not None:
-        policy = spec.network.normalization
-        sent = spec.bottleneck
-        edge = narrowed(edge, narrowing(channels, sent, policy))
-        cloud = widened(cloud, sent, channels, policy)
-    return Sides(EdgeModel(edge, sent, spec.network.slots), cloud, (sent, height, width))
+    edge, slots = without_dropout(partitions.edge), spec.network.slots
+    if spec.bottleneck is None:
+        return Sides(EdgeModel(edge, channels, slots), partitions.cloud, (channels, height, width))
+    sent, policy = spec.bottleneck, spec.network.normalization
+    model = EdgeModel(edge, channels, slots, sent)  # before the widening: drawn as if without
+    return Sides(model, widened(partitions.cloud, sent, channels, policy), (sent, height, width))
