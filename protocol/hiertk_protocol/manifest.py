@@ -40,8 +40,8 @@ class ModelInfo(_Record):
     """Which network, and where it is cut.
 
     normalization: "batch" trains on each batch's own statistics, "frozen" keeps the exported ones,
-    "group" has group normalization in place of batch normalization. bottleneck: so many
-    channels of the features are sent, None for all.
+    "group" has group normalization in place of batch normalization. bottleneck: channels that the
+    features are narrowed to before they are sent, None for the network's own.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")

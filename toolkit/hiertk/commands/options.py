@@ -34,7 +34,7 @@ Normalization = Annotated[
 Bottleneck = Annotated[
     int | None,
     typer.Option(
-        help="Send this many of the features' channels; the early exit reads all of them. A "
-        "quarter costs little accuracy."
+        help="Narrow the features to this many channels for the link; the early exit reads all of "
+        "them. A quarter costs little accuracy."
     ),
 ]

@@ -93,12 +93,11 @@ def _point_costs(
 ) -> PointCosts:
     edge, cloud = list(pieces[: point.number]), list(pieces[point.number :])
     channels, height, width = point.feature_shape
-    sent = channels
+    sent, narrowing = channels, 0
     if bottleneck is not None:
-        policy = spec.normalization
-        sent = bottleneck
+        sent, narrowing = bottleneck, 2 * bottleneck * channels * height * width
         with torch.device("meta"):
-            widen = widened(nn.Identity(), sent, channels, policy)
+            widen = widened(nn.Identity(), sent, channels, spec.normalization)
         cloud.insert(0, measure_piece(widen, (batch_size, sent, height, width)))
     slots = spec.slots
     exit_ = (channels + 1) * slots, 2 * channels * slots  # parameters, operations per sample
@@ -107,7 +106,7 @@ def _point_costs(
         feature_shape=(sent, height, width),
         edge_parameters=sum(piece.parameters for piece in edge) + exit_[0],
         cloud_parameters=sum(piece.parameters for piece in cloud),
-        edge_forward_flops=_forward(edge) // batch_size + exit_[1],
+        edge_forward_flops=_forward(edge) // batch_size + exit_[1] + narrowing,
         edge_backward_flops=_backward(edge) // batch_size + 2 * exit_[1],
         cloud_forward_flops=_forward(cloud) // batch_size,
         cloud_backward_flops=_backward(cloud) // batch_size,

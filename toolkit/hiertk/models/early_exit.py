@@ -9,23 +9,19 @@ class EdgeModel(nn.Module):
 
     forward: images (N, 3, S, S) float32 and class bias (class slots,) float32 ->
     logits (N, class slots), features (N, C, H, W). The bias closes slots that have no class.
-    bottleneck: so many channels, the first ones, are among the features, None for all of them; the
-    exit reads all.
+    narrowing: what becomes of the partition's output before it is sent; the exit reads the output.
     """
 
-    def __init__(
-        self, partition: nn.Module, channels: int, slots: int, bottleneck: int | None = None
-    ) -> None:
+    def __init__(self, partition: nn.Module, channels: int, slots: int) -> None:
         super().__init__()
         self.partition = partition
         self.exit = nn.Linear(channels, slots)
-        self._bottleneck = bottleneck
+        self.narrowing: nn.Module | None = None
 
     def forward(self, images: Tensor, class_bias: Tensor) -> tuple[Tensor, Tensor]:
         features = self.partition(images)
-        pooled = torch.mean(features, dim=(2, 3))
-        sent = features if self._bottleneck is None else features[:, : self._bottleneck]
-        return self.exit(pooled) + class_bias, sent
+        logits = self.exit(torch.mean(features, dim=(2, 3))) + class_bias
+        return logits, features if self.narrowing is None else self.narrowing(features)
 
 
 def without_dropout(partition: nn.Module) -> nn.Module:

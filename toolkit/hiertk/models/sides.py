@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hiertk.models.bottleneck import widened
+from hiertk.models.bottleneck import Narrowing, widened
 from hiertk.models.cut import Cuttable
 from hiertk.models.early_exit import EdgeModel, without_dropout
 from hiertk.models.networks import NetworkSpec, build
@@ -12,7 +12,7 @@ from hiertk.models.networks import NetworkSpec, build
 
 @dataclass(frozen=True)
 class CutSpec:
-    """Where a network is cut, from 1, and how many channels of the features are sent."""
+    """Where a network is cut, from 1, and to how many channels the features are narrowed."""
 
     network: NetworkSpec
     split: int
@@ -44,9 +44,10 @@ def both_sides(network: Cuttable, spec: CutSpec) -> Sides:
     """
     partitions = network.cut(spec.split)
     channels, height, width = network.point(spec.split).feature_shape
-    edge, slots = without_dropout(partitions.edge), spec.network.slots
-    if spec.bottleneck is None:
-        return Sides(EdgeModel(edge, channels, slots), partitions.cloud, (channels, height, width))
-    sent, policy = spec.bottleneck, spec.network.normalization
-    model = EdgeModel(edge, channels, slots, sent)  # before the widening: drawn as if without
-    return Sides(model, widened(partitions.cloud, sent, channels, policy), (sent, height, width))
+    edge = EdgeModel(without_dropout(partitions.edge), channels, spec.network.slots)
+    sent = spec.bottleneck
+    if sent is None:
+        return Sides(edge, partitions.cloud, (channels, height, width))
+    edge.narrowing = Narrowing(channels, sent)
+    cloud = widened(partitions.cloud, sent, channels, spec.network.normalization)
+    return Sides(edge, cloud, (sent, height, width))

@@ -45,7 +45,7 @@ enum class Normalization {
     @SerialName("group") GROUP,
 }
 
-/** Which network, and where it is cut. bottleneck: channels that are sent; null: all. */
+/** Which network, and where it is cut. bottleneck: channels of the features; null: the network's own. */
 @Serializable
 data class ModelInfo(
     val name: String,
