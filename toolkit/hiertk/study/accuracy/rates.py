@@ -125,7 +125,9 @@ def _full_name(variant: str) -> str:
 
 
 def _cut_name(part: str, variant: str, split: int) -> str:
-    return f"{part}-split{split}" + _of(variant)
+    """Return a name; a bottleneck changes nothing of what a device trains."""
+    is_plain = part == "edge" and find_variant(variant).is_narrowed
+    return f"{part}-split{split}" + _of(PLAIN if is_plain else variant)
 
 
 def _of(variant: str) -> str:
