@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pytest
 import torch
 from cloud_service.still_view import StillView, serving
+from hiertk.export.job import export_bundle
+from hiertk.export.settings import ExportSettings
 from hiertk.models import Sides, load_cloud_partition
 from hiertk_cloud.api.models import router
 from hiertk_cloud.conversion.modules import MergedModel, rebuild_sides
@@ -52,19 +54,22 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(resnet18_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    folder = tmp_path_factory.mktemp("device")
-    learner, golden = open_learner(resnet18_bundle), GoldenSteps(resnet18_bundle)
+    return deploy(resnet18_bundle, tmp_path_factory.mktemp("device"))
+
+
+def deploy(bundle: Bundle, folder: Path) -> Deployment:
+    learner, golden = open_learner(bundle), GoldenSteps(bundle)
     for images, labels in zip(golden.images, golden.labels, strict=True):
         learner.step(images, labels)
     learner.save(folder / "checkpoint")
-    write_edge_weights(resnet18_bundle, folder / "checkpoint", folder / "edge.safetensors")
+    write_edge_weights(bundle, folder / "checkpoint", folder / "edge.safetensors")
     seen = learner.evaluate(golden.images[0], golden.labels[0])
-    cloud = load_cloud_partition(resnet18_bundle).train()
+    cloud = load_cloud_partition(bundle).train()
     with torch.no_grad():
         for _ in range(3):  # as training would, it moves the running statistics
             cloud(torch.from_numpy(seen.features))
     return Deployment(
-        bundle=resnet18_bundle,
+        bundle=bundle,
         cloud=cloud.eval(),
         edge=folder / "edge.safetensors",
         images=golden.images[0],
@@ -152,6 +157,31 @@ def test_the_merged_model_computes_what_device_and_cloud_compute_together(
         final_torch, early_torch = merged.eval()(torch.from_numpy(deployment.images))
     assert close(final, final_torch.numpy())
     assert close(early, early_torch.numpy())
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "executorch", "torch"])
+def test_a_bottlenecks_projection_is_among_a_devices_weights(backend: str, tmp_path: Path) -> None:
+    bundle = export_bundle(
+        ExportSettings(
+            model="resnet18",
+            split=1,
+            target="linux",
+            backend=backend,
+            bottleneck=24,
+            batch_size=8,
+            classes=("a", "b"),
+            out=tmp_path / "bundle",
+        )
+    ).bundle
+    device = deploy(bundle, tmp_path)
+    edge = rebuild_sides(bundle.manifest, trusted_factory=None).edge.eval()
+    load_edge_weights(device.edge, edge, bundle.manifest.bundle_id)
+    bias = torch.from_numpy(bundle.manifest.classes.bias())
+    with torch.no_grad():
+        logits, features = edge(torch.from_numpy(device.images), bias)
+    assert features.shape[1] == 24
+    assert close(device.device_features, features.numpy())
+    assert close(device.device_logits, logits.numpy())
 
 
 def test_without_a_devices_weights_nothing_merged_is_offered(client: httpx2.Client) -> None:
