@@ -73,9 +73,12 @@ def test_a_bottleneck_changes_nothing_on_the_device_but_what_is_sent(
     final = sides.cloud.train()(features[1].detach())
     assert final.shape == (4, 16)
     final.sum().backward()
-    widening = sides.cloud.get_submodule("widening.convolution")
-    assert isinstance(widening, nn.Conv2d)
-    assert widening.weight.grad is not None
+    widening = sides.cloud.get_parameter("widening.weight")
+    assert widening.grad is not None
+    wide = nn.functional.conv2d(features[1], widening)
+    assert torch.allclose(
+        torch.einsum("kc,nchw->nkhw", rows, wide), features[1] * (64 / 24) ** 0.5, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("channels", [0, -1, 64, 65])

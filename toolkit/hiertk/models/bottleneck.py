@@ -1,18 +1,16 @@
 """The bottleneck: features narrowed on the way to the cloud, and widened again there.
 
-The narrowing is fixed and the early exit reads what comes before it, so that it costs the device no
-training and no accuracy: docs/decisions/0017-a-bottleneck-that-is-not-trained.md.
+The narrowing is fixed, and the early exit reads what comes before it: a device trains and answers
+as it does without. The widening begins as the way back, and is trained.
+See docs/decisions/0017-a-bottleneck-that-is-not-trained.md.
 """
 
 from collections import OrderedDict
 
 import torch
 from hiertk_protocol.errors import ModelError
-from hiertk_protocol.manifest import Normalization
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
-
-from hiertk.models.normalization import new_normalization
 
 
 def narrows(bottleneck: int, channels: int) -> bool:
@@ -44,15 +42,18 @@ class Narrowing(nn.Module):
         return conv2d(features, self.projection)
 
 
-def widened(
-    partition: nn.Module, bottleneck: int, channels: int, policy: Normalization
-) -> nn.Module:
-    """Return a cloud partition that takes the narrowed features; the widening is trained."""
-    widening = nn.Sequential(
-        OrderedDict(
-            convolution=nn.Conv2d(bottleneck, channels, kernel_size=1, bias=False),
-            normalization=new_normalization(channels, policy),
-            activation=nn.ReLU(),
-        )
-    )
+def widened(partition: nn.Module, narrowing: Narrowing) -> nn.Module:
+    """Return a cloud partition that takes narrowed features.
+
+    It begins by projecting them back, to the length that features have before they are narrowed.
+    """
+    widening = new_widening(*narrowing.projection.shape[:2])
+    with torch.no_grad():
+        back = narrowing.projection.transpose(0, 1)
+        widening.weight.copy_(back * (back.shape[0] / back.shape[1]) ** 0.5)
     return nn.Sequential(OrderedDict(widening=widening, partition=partition))
+
+
+def new_widening(bottleneck: int, channels: int) -> nn.Conv2d:
+    """Return a layer (N, bottleneck, H, W) -> (N, channels, H, W)."""
+    return nn.Conv2d(bottleneck, channels, kernel_size=1, bias=False)

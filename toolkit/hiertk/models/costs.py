@@ -7,9 +7,8 @@ sides of every cut are sums of pieces.
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from hiertk.models.bottleneck import widened
+from hiertk.models.bottleneck import new_widening
 from hiertk.models.cut import Cuttable
 from hiertk.models.meter import PieceCosts, measure_piece
 from hiertk.models.networks import NetworkSpec, build_without_values, parameter_count
@@ -97,8 +96,8 @@ def _point_costs(
     if bottleneck is not None:
         sent, narrowing = bottleneck, 2 * bottleneck * channels * height * width
         with torch.device("meta"):
-            widen = widened(nn.Identity(), sent, channels, spec.normalization)
-        cloud.insert(0, measure_piece(widen, (batch_size, sent, height, width)))
+            widening = new_widening(sent, channels)
+        cloud.insert(0, measure_piece(widening, (batch_size, sent, height, width)))
     slots = spec.slots
     exit_ = (channels + 1) * slots, 2 * channels * slots  # parameters, operations per sample
     return PointCosts(

@@ -48,6 +48,5 @@ def both_sides(network: Cuttable, spec: CutSpec) -> Sides:
     sent = spec.bottleneck
     if sent is None:
         return Sides(edge, partitions.cloud, (channels, height, width))
-    edge.narrowing = Narrowing(channels, sent)
-    cloud = widened(partitions.cloud, sent, channels, spec.network.normalization)
-    return Sides(edge, cloud, (sent, height, width))
+    edge.narrowing = narrowing = Narrowing(channels, sent)
+    return Sides(edge, widened(partitions.cloud, narrowing), (sent, height, width))
