@@ -73,8 +73,9 @@ def load_cloud_partition(bundle: Bundle, *, trusted_factory: str | None = None) 
     try:
         partition.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise BundleError(f"{weights} does not fit {path.name}: {first}") from error
+        reason = " ".join(str(error).split())[:200]
+        text = f"{weights} does not fit {path.name}: {reason}: export the bundle again"
+        raise BundleError(text) from error
     return partition
 
 
