@@ -214,7 +214,7 @@ def test_damage_is_found(copy: Bundle) -> None:
 def test_a_cloud_part_of_another_network_is_refused(copy: Bundle) -> None:
     path = copy.folder / "cloud" / "cloud.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split": 3}))
-    with pytest.raises(BundleError, match="does not fit.*: export the bundle again"):
+    with pytest.raises(BundleError, match=r"does not fit.*: export the bundle again"):
         load_cloud_partition(copy)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"network": "os:system"}))
     with pytest.raises(BundleError, match="start with --factory os:system if you trust it"):
