@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 from hiertk.study.accuracy.data import read_data
 from hiertk.study.accuracy.rates import Measure, Tuner, tune
-from hiertk.study.accuracy.records import Tuned
+from hiertk.study.accuracy.records import CellKey, CutRates, Rates, Tuned
 from hiertk.study.accuracy.settings import AccuracySettings
 from hiertk.study.accuracy.trainer import StudyTrainer
 from hiertk.study.records import write_record
@@ -124,3 +124,31 @@ def test_a_rate_is_measured_by_the_mean_of_its_runs(tmp_path: Path) -> None:
     twice = replace(settings, tune_seeds=2)
     found = Tuner(twice, data, tmp_path).cut("plain", 1, with_sgd=False).edge
     assert found.tried["0.001"] == pytest.approx(early[1] / 2)
+
+
+def tuned(rate: float) -> Tuned:
+    return Tuned(rate=rate, tried={f"{rate:g}": 0.5})
+
+
+def cut_rates(variant: str, split: int, edge: float) -> CutRates:
+    return CutRates(variant=variant, split=split, edge=tuned(edge), cloud=tuned(0.001))
+
+
+def rates_for(rates: Rates, variant: str, split: int | None) -> str:
+    return rates.name(CellKey(variant=variant, split=split, seed=0))
+
+
+def test_a_point_without_rates_of_its_own_takes_those_of_the_nearest_with_some() -> None:
+    cuts = (cut_rates("plain", 2, 0.01), cut_rates("plain", 6, 0.003))
+    rates = Rates(full=tuned(0.1), cuts=cuts)
+    assert [rates.at("plain", split).split for split in range(1, 9)] == [2, 2, 2, 2, 6, 6, 6, 6]
+    assert rates_for(rates, "plain", 4) == "edge0.01-cloud0.001"
+    assert rates_for(rates, "plain", None) == "full0.1"
+
+
+def test_a_variant_without_rates_of_its_own_takes_those_of_the_plain_network() -> None:
+    cuts = (cut_rates("plain", 2, 0.01), cut_rates("group", 6, 0.003))
+    rates = Rates(full=tuned(0.1), full_of={"group": tuned(0.03)}, cuts=cuts)
+    assert rates_for(rates, "group", None) == "full0.03"
+    assert rates_for(rates, "group", 2) == "edge0.003-cloud0.001"
+    assert rates_for(rates, "bottleneck", 6) == "edge0.01-cloud0.001"

@@ -8,7 +8,7 @@ from hiertk.study.accuracy.data import Data
 from hiertk.study.accuracy.records import CutRates, Rates, Tuned
 from hiertk.study.accuracy.settings import SENT, SGD, AccuracySettings, CloudWay
 from hiertk.study.accuracy.trainer import StudyTrainer
-from hiertk.study.accuracy.variants import PLAIN, find_variant
+from hiertk.study.accuracy.variants import PLAIN, find_variant, name_in_files
 from hiertk.study.records import put_back_record, read_record, write_record
 
 _GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -131,7 +131,7 @@ def _cut_name(part: str, variant: str, split: int) -> str:
 
 
 def _of(variant: str) -> str:
-    return "" if variant == PLAIN else "-" + variant.replace(":", "")
+    return "" if variant == PLAIN else "-" + name_in_files(variant)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from hiertk.study.accuracy.variants import PLAIN
+from hiertk.study.accuracy.variants import PLAIN, name_in_files
 from hiertk.study.records import Record
 from hiertk.study.results import Results, Study, StudySettings
 
@@ -27,7 +27,7 @@ class CellKey(Record):
     def name(self) -> str:
         """Its name, for files and for people."""
         where = "full" if self.split is None else f"split{self.split}"
-        return f"{where}-{self.variant.replace(':', '')}-seed{self.seed}"
+        return f"{where}-{name_in_files(self.variant)}-seed{self.seed}"
 
 
 class Cell(Record):

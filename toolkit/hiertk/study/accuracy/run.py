@@ -86,7 +86,9 @@ def _possible(
     variants = possible_variants(settings.variants, network, splits)
     for one in set(settings.variants) - set(variants):
         tell(f"{settings.model} has no batch normalization: without {one}, the same as plain")
-    tuned = tuple(name for name in settings.tune_variants or variants if name in variants)
+    tuned = settings.tune_variants and tuple(
+        one for one in settings.tune_variants if one in variants
+    )
     return replace(settings, variants=variants, tune_variants=tuned), splits
 
 

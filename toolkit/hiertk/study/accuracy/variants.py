@@ -54,6 +54,11 @@ def find_variant(name: str) -> Variant:
     return replace(found, channels=int(parts["channels"])) if parts["channels"] else found
 
 
+def name_in_files(name: str) -> str:
+    """Return a variant's name as it stands in names of files."""
+    return name.replace(":", "")
+
+
 def possible_variants(
     names: tuple[str, ...], network: Cuttable, splits: tuple[int, ...]
 ) -> tuple[str, ...]:
