@@ -20,7 +20,6 @@ from rich.table import Table
 from benchmarks import (
     agent,
     backends,
-    bottleneck,
     cloud,
     codec,
     crowd,
@@ -69,7 +68,6 @@ BENCHMARKS = {
     "plan": plan,
     "prediction": prediction,
     "export": export,
-    "bottleneck": bottleneck,
 }
 # They need Maven and a JDK, too, so they run only where they are named.
 OF_THE_PHONE = {"phone_step": phone_step, "phone_codec": phone_codec}
@@ -107,7 +105,7 @@ def measure(
 ) -> None:
     """Measure speed, memory and overlap, and write docs/benchmarks.md.
 
-    Takes some 90 minutes, almost half of them for accuracies; a few with --quick. Let nothing else
+    Takes some 75 minutes, a quarter of them for accuracies; a few with --quick. Let nothing else
     run on the machine: speeds are ratios of things that take turns, which helps, but overlap and
     prediction need two free cores. Named benchmarks replace their own part of the page only.
 
