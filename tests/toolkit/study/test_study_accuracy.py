@@ -24,7 +24,7 @@ from hiertk.study.accuracy.settings import (
     AccuracySettings,
     plan_cells,
 )
-from hiertk.study.accuracy.summary import early, final, full, gain, verdicts, ways
+from hiertk.study.accuracy.summary import early, final, full, gain, sent, verdicts, ways
 from hiertk.study.accuracy.table import print_study
 from hiertk.study.accuracy.variants import find_variant, possible_variants
 from hiertk.study.results import add_study, read_results
@@ -118,6 +118,8 @@ def test_a_tiny_study_end_to_end(
         assert len(spread.values) == 2
     assert final(done, 6, "bottleneck:8", REPLAY.name) is None
     assert early(done, 6, "bottleneck:8") == early(done, 6)  # the device trains the same
+    narrowed = sent(done, 6, "bottleneck:8")  # of 256 channels; its header stays
+    assert narrowed < sent(done, 6) / 4
     cloud = done.rates.at("plain", 6).cloud
     assert set(cloud.tried) >= {"0.0003", "0.001", "0.003"}
     assert cloud.tried[f"{cloud.rate:g}"] == max(cloud.tried.values())
@@ -139,6 +141,8 @@ def test_a_tiny_study_end_to_end(
     print_study(done)
     printed = " ".join(capsys.readouterr().out.split())  # titles are wrapped to their table's width
     assert "32x32, bottleneck:8:" in printed
+    for text in (page, printed):
+        assert f" {narrowed:.0f} " in text
 
 
 def test_a_study_of_several_points_has_a_picture(done: AccuracyStudy, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hiertk.study.accuracy.summary import (
     final,
     full,
     gain,
+    sent,
     variants,
     verdicts_at,
     ways,
@@ -113,11 +114,12 @@ def _variant(study: AccuracyStudy, variant: str) -> str:
             early(study, point.split, variant).percent,
             _text(final(study, point.split, variant)),
             _text(final(study, point.split)),
+            f"{sent(study, point.split, variant):.0f}",
         ]
         for point in study.points
     ]
     title = f"### Variant {variant}, 4 bits (full cloud {full(study, variant).percent})"
-    heads = ["split", "early exit", "final exit", "final exit of the plain network"]
+    heads = ["split", "early exit", "final exit", "plain network's final exit", "sent, B/sample"]
     return title + "\n\n" + table(heads, rows)
 
 
@@ -128,18 +130,13 @@ def _burden(study: AccuracyStudy) -> str:
 
 
 def _point(study: AccuracyStudy, point: Point) -> list[str]:
-    sent = [
-        cell.sent_bytes
-        for cell in study.cells
-        if cell.key.split == point.split and cell.key.variant == "plain" and cell.sent_bytes
-    ]
     return [
         str(point.split),
         point.after,
         "x".join(map(str, point.shape)),
         f"{point.edge_parameters:,}",
         f"{point.memory_bytes / 1e6:.1f}",
-        f"{sum(sent) / len(sent):.0f}",
+        f"{sent(study, point.split):.0f}",
     ]
 
 

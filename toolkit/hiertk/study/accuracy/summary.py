@@ -1,5 +1,7 @@
 """Figures of the study of accuracy, out of its cells: one value for each seed."""
 
+from statistics import fmean
+
 from hiertk.study.accuracy.records import WHOLE, AccuracyStudy, Cell
 from hiertk.study.accuracy.settings import SENT
 from hiertk.study.accuracy.variants import PLAIN, find_variant
@@ -38,6 +40,12 @@ def final(
     cells = cells_at(study, split, variant).values()
     shares = [cell.final[way] for cell in cells if way in cell.final]
     return Spread(tuple(shares)) if shares else None
+
+
+def sent(study: AccuracyStudy, split: int, variant: str = PLAIN) -> float:
+    """Return the bytes of one sample on the wire, at 4 bits after compression."""
+    cells = cells_at(study, split, variant).values()
+    return fmean(cell.sent_bytes for cell in cells if cell.sent_bytes is not None)
 
 
 def gain(study: AccuracyStudy, split: int, way: str) -> Spread | None:

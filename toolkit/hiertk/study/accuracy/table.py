@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hiertk.study.accuracy.records import AccuracyStudy
-from hiertk.study.accuracy.summary import early, final, full, variants, verdicts, ways
+from hiertk.study.accuracy.summary import early, final, full, sent, variants, verdicts, ways
 
 
 def print_study(study: AccuracyStudy) -> None:
@@ -20,7 +20,8 @@ def print_study(study: AccuracyStudy) -> None:
         whole = full(study, variant).percent
         title = f"{study.name}, {variant}: accuracy, % (full cloud {whole})"
         table = Table(title=title, box=SIMPLE, title_style="")
-        for name in ("split", "early exit", *(f"final exit\n{way}" for way in shown)):
+        exits = (f"final exit\n{way}" for way in shown)
+        for name in ("split", "early exit", *exits, "sent\nB/sample"):
             table.add_column(name, justify="right")
         for point in study.points:
             shares = [final(study, point.split, variant, way) for way in shown]
@@ -28,6 +29,7 @@ def print_study(study: AccuracyStudy) -> None:
                 str(point.split),
                 early(study, point.split, variant).percent,
                 *(share.percent if share else "-" for share in shares),
+                f"{sent(study, point.split, variant):.0f}",
             )
         console.print(table)
     for one in verdicts(study):
