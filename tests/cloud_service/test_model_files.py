@@ -160,7 +160,7 @@ def test_the_merged_model_computes_what_device_and_cloud_compute_together(
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "executorch", "torch"])
-def test_a_bottlenecks_projection_is_among_a_devices_weights(backend: str, tmp_path: Path) -> None:
+def test_a_cloud_computes_a_bottlenecks_features_as_well(backend: str, tmp_path: Path) -> None:
     bundle = export_bundle(
         ExportSettings(
             model="resnet18",

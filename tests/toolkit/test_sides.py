@@ -64,11 +64,8 @@ def test_a_bottleneck_changes_nothing_on_the_device_but_what_is_sent(
         for found, values in zip((logits, features), sides.edge.train()(IMAGES, BIAS), strict=True):
             found.append(values)
     assert torch.equal(logits[0], logits[1])
-    rows = sides.edge.get_submodule("narrowing").get_buffer("projection")[:, :, 0, 0]
-    assert torch.allclose(rows @ rows.T, torch.eye(24), atol=1e-5)
-    wanted = torch.einsum("kc,nchw->nkhw", rows, features[0])
-    assert torch.allclose(features[1], wanted, atol=1e-5)
-    assert "narrowing.projection" not in dict(sides.edge.named_parameters())
+    assert torch.equal(features[1], features[0][:, :24])
+    assert features[1].is_contiguous()
     assert sides.feature_shape == (24, 8, 8)
     final = sides.cloud.train()(features[1].detach())
     assert final.shape == (4, 16)
@@ -76,9 +73,8 @@ def test_a_bottleneck_changes_nothing_on_the_device_but_what_is_sent(
     widening = sides.cloud.get_parameter("widening.weight")
     assert widening.grad is not None
     wide = nn.functional.conv2d(features[1], widening)
-    assert torch.allclose(
-        torch.einsum("kc,nchw->nkhw", rows, wide), features[1] * (64 / 24) ** 0.5, atol=1e-4
-    )
+    assert torch.allclose(wide[:, :24], features[1] * (64 / 24) ** 0.5)
+    assert not wide[:, 24:].any()
 
 
 @pytest.mark.parametrize("channels", [0, -1, 64, 65])

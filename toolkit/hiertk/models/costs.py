@@ -92,9 +92,9 @@ def _point_costs(
 ) -> PointCosts:
     edge, cloud = list(pieces[: point.number]), list(pieces[point.number :])
     channels, height, width = point.feature_shape
-    sent, narrowing = channels, 0
+    sent = channels
     if bottleneck is not None:
-        sent, narrowing = bottleneck, 2 * bottleneck * channels * height * width
+        sent = bottleneck
         with torch.device("meta"):
             widening = new_widening(sent, channels)
         cloud.insert(0, measure_piece(widening, (batch_size, sent, height, width)))
@@ -105,7 +105,7 @@ def _point_costs(
         feature_shape=(sent, height, width),
         edge_parameters=sum(piece.parameters for piece in edge) + exit_[0],
         cloud_parameters=sum(piece.parameters for piece in cloud),
-        edge_forward_flops=_forward(edge) // batch_size + exit_[1] + narrowing,
+        edge_forward_flops=_forward(edge) // batch_size + exit_[1],
         edge_backward_flops=_backward(edge) // batch_size + 2 * exit_[1],
         cloud_forward_flops=_forward(cloud) // batch_size,
         cloud_backward_flops=_backward(cloud) // batch_size,

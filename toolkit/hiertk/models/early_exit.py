@@ -8,20 +8,22 @@ class EdgeModel(nn.Module):
     """The edge partition and its early exit: global average pool, linear layer over the slots.
 
     forward: images (N, 3, S, S) float32 and class bias (class slots,) float32 ->
-    logits (N, class slots), features (N, C, H, W). The bias closes slots that have no class.
-    narrowing: what becomes of the partition's output before it is sent; the exit reads the output.
+    logits (N, class slots), features (N, sent, H, W). The bias closes slots that have no class.
+    sent: so many of the partition's channels, the first ones; the exit reads all.
     """
 
-    def __init__(self, partition: nn.Module, channels: int, slots: int) -> None:
+    def __init__(self, partition: nn.Module, channels: int, slots: int, sent: int) -> None:
         super().__init__()
         self.partition = partition
         self.exit = nn.Linear(channels, slots)
-        self.narrowing: nn.Module | None = None
+        self._sent = sent
 
     def forward(self, images: Tensor, class_bias: Tensor) -> tuple[Tensor, Tensor]:
         features = self.partition(images)
         logits = self.exit(torch.mean(features, dim=(2, 3))) + class_bias
-        return logits, features if self.narrowing is None else self.narrowing(features)
+        if self._sent < features.shape[1]:
+            features = features[:, : self._sent].contiguous()
+        return logits, features
 
 
 def without_dropout(partition: nn.Module) -> nn.Module:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hiertk.models.bottleneck import Narrowing, widened
+from hiertk.models.bottleneck import widened
 from hiertk.models.cut import Cuttable
 from hiertk.models.early_exit import EdgeModel, without_dropout
 from hiertk.models.networks import NetworkSpec, build
@@ -44,9 +44,9 @@ def both_sides(network: Cuttable, spec: CutSpec) -> Sides:
     """
     partitions = network.cut(spec.split)
     channels, height, width = network.point(spec.split).feature_shape
-    edge = EdgeModel(without_dropout(partitions.edge), channels, spec.network.slots)
-    sent = spec.bottleneck
-    if sent is None:
-        return Sides(edge, partitions.cloud, (channels, height, width))
-    edge.narrowing = narrowing = Narrowing(channels, sent)
-    return Sides(edge, widened(partitions.cloud, narrowing), (sent, height, width))
+    sent = channels if spec.bottleneck is None else spec.bottleneck
+    edge = EdgeModel(without_dropout(partitions.edge), channels, spec.network.slots, sent)
+    cloud: nn.Module = partitions.cloud
+    if spec.bottleneck is not None:
+        cloud = widened(cloud, sent, channels)
+    return Sides(edge, cloud, (sent, height, width))
