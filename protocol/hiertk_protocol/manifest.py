@@ -40,8 +40,8 @@ class ModelInfo(_Record):
     """Which network, and where it is cut.
 
     normalization: "batch" trains on each batch's own statistics, "frozen" keeps the exported ones,
-    "group" has group normalization in place of batch normalization. bottleneck: channels that the
-    features are narrowed to before they are sent, None for the network's own.
+    "group" has group normalization in place of batch normalization. bottleneck: how many of the
+    features' channels are sent, the first ones; None for all.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")

@@ -34,7 +34,7 @@ Normalization = Annotated[
 Bottleneck = Annotated[
     int | None,
     typer.Option(
-        help="Narrow the features to this many channels for the link; the early exit reads all of "
-        "them. A quarter costs little accuracy."
+        help="Send the first so many channels of the features; the early exit reads all of them. A "
+        "quarter takes about a quarter of the bytes and costs little accuracy."
     ),
 ]
